@@ -1,0 +1,134 @@
+"""What every data set is once loaded: uint8 pixels, labels, class names and a hash of all of it. numpy only."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from engine.knobs import Configured
+from engine.records import Card, canonical
+
+
+class DataError(ValueError):
+    """A data set cannot be read; the text says what is wrong and what to do, in words for a visitor."""
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Labelled pictures, split in train and test.
+
+    ``x_train`` uint8 (N, C, H, W), ``y_train`` int64 (N,), ``x_test`` uint8 (T, C, H, W), ``y_test`` int64 (T,).
+    ``top`` is the raw value of full brightness (255, or 16 for the digits). ``mean`` and ``std`` are per channel, of
+    x / top over the training set. A *point* is a number from 0 to N+T-1: training examples first, then test examples.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    top: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one picture."""
+        return self.x_train.shape[1:]  # type: ignore[return-value]
+
+    @property
+    def points(self) -> int:
+        """N + T, the number of points margins are measured on."""
+        return len(self.y_train) + len(self.y_test)
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """128 bits over pixels, labels, class names and scale: what a result names as its data."""
+        sha = hashlib.sha256(canonical([self.top, list(self.classes), list(self.x_train.shape), len(self.x_test)]).encode())
+        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+            sha.update(np.ascontiguousarray(array))
+        return sha.hexdigest()[:32]
+
+
+def image_data(
+    *,
+    name: str,
+    classes: tuple[str, ...],
+    x_train: np.ndarray,
+    y_train: np.ndarray,
+    x_test: np.ndarray,
+    y_test: np.ndarray,
+    top: int = 255,
+) -> ImageData:
+    """Check shapes and labels, measure mean and deviation per channel, and return the finished record.
+
+    Raises:
+        DataError: an empty split, pictures of different shapes, labels outside the classes, fewer than two classes.
+    """
+    for what, x, y in (("training", x_train, y_train), ("test", x_test, y_test)):
+        if x.dtype != np.uint8 or x.ndim != 4:
+            raise DataError(f"{name}: the {what} pictures must be uint8 (N, C, H, W), not {x.dtype} {x.shape}")
+        if len(x) == 0:
+            raise DataError(f"{name}: there are no {what} pictures")
+        if len(x) != len(y):
+            raise DataError(f"{name}: {len(x)} {what} pictures but {len(y)} labels")
+        if y.min() < 0 or y.max() >= len(classes):
+            raise DataError(f"{name}: a {what} label lies outside the {len(classes)} classes")
+    if len(classes) < 2:
+        raise DataError(f"{name}: a classifier needs at least two classes, found {len(classes)}")
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise DataError(f"{name}: training pictures are {x_train.shape[1:]}, test pictures {x_test.shape[1:]}")
+    counts = _histogram(x_train)  # (256, C)
+    values = np.arange(256) / top
+    mean = counts.T @ values / counts.sum(axis=0)
+    var = counts.T @ values**2 / counts.sum(axis=0) - mean**2
+    std = np.sqrt(np.maximum(var, 0))
+    std[std == 0] = 1.0
+    return ImageData(
+        name=name,
+        classes=tuple(classes),
+        x_train=x_train,
+        y_train=y_train.astype(np.int64),
+        x_test=x_test,
+        y_test=y_test.astype(np.int64),
+        top=top,
+        mean=tuple(float(v) for v in mean),
+        std=tuple(float(v) for v in std),
+    )
+
+
+def _histogram(x: np.ndarray) -> np.ndarray:
+    """Count each pixel value per channel, exactly and without a float copy of the data."""
+    return np.stack([np.bincount(x[:, c].ravel(), minlength=256) for c in range(x.shape[1])], axis=1)  # (256, C)
+
+
+Progress = Callable[[float, str], None]
+"""Called with (share done from 0 to 1, what is being done); may raise to cancel."""
+
+
+@dataclass(frozen=True)
+class Dataset(Configured, abc.ABC):
+    """A source of pictures. Subclasses live one to a file in ``engine/data`` and are found by scanning.
+
+    ``order`` sorts the list a visitor sees; ``needs`` says what must be had first ("", "network", "path").
+    """
+
+    card: ClassVar[Card]
+    order: ClassVar[int] = 100
+    needs: ClassVar[str] = ""
+
+    @abc.abstractmethod
+    def load(self, cache: Path, progress: Progress) -> ImageData:
+        """Return the data, from ``cache`` (a folder this data set may fill) when it was decoded before.
+
+        Raises:
+            DataError: it cannot be had; the text says why and what to do.
+        """

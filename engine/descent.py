@@ -1,0 +1,180 @@
+"""Gradient steps on M models at once. Losses are written for one model; this module is the edge where M appears.
+
+``stacked`` spreads the loss over the models with ``torch.func.vmap`` and takes one gradient of the sum (models do not
+share weights, so that gradient is each model's own); ``looped`` visits the models one after the other. Both update the
+same stacked weights with the same element-wise optimiser, so they differ in speed and in rounding, never in meaning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from engine.ensemble import Ensemble
+from engine.models.base import Network
+from engine.records import Training
+
+FORWARD, BACKWARD = 1.0, 2.0
+"""Cost of a pass in forward-equivalents: a backward pass takes about twice the arithmetic of a forward pass."""
+
+
+class Student:
+    """One model in training mode, as a loss sees it: call it for logits, read ``params`` for penalties.
+
+    Batch norm statistics move with every call, in a copy that the stepper keeps.
+    """
+
+    def __init__(
+        self, skeleton: Network, params: Mapping[str, Tensor], buffers: Mapping[str, Tensor], bf16: bool
+    ) -> None:
+        self.params = dict(params)
+        self.buffers = {k: v.clone() for k, v in buffers.items()}
+        self._skeleton = skeleton
+        self._bf16 = bf16
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return float32 logits (B, C) of pictures x (B, c, h, w)."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bf16):
+            return functional_call(self._skeleton, {**self.params, **self.buffers}, (x,)).float()
+
+
+Loss = Callable[..., Tensor]
+"""``loss(student, *batch) -> scalar`` for one model; the batch tensors have lost their M axis."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An ensemble on its way: what a method yields after each step.
+
+    ``step`` of ``total`` updates; ``seen`` examples visited and ``cost`` forward-equivalent example passes, both per
+    model; ``losses`` maps a name to the last batch's loss per model (M,), empty at step 0. The ensemble's tensors are
+    only valid until the generator is advanced: clone to keep.
+    """
+
+    ensemble: Ensemble
+    step: int
+    total: int
+    seen: int
+    cost: float
+    losses: Mapping[str, Tensor]
+
+
+class Stepper:
+    """Holds M models and moves them; the ensemble it was given is never touched."""
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        *,
+        total: int,
+        lr: float,
+        optimizer: str = "sgd",
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        bf16: bool = False,
+    ) -> None:
+        """Copy ``ensemble``; ``total`` is the number of steps announced in snapshots."""
+        self.total = total
+        self.step_count = 0
+        self.seen = 0
+        self.cost = 0.0
+        self._start = ensemble
+        self._bf16 = bf16
+        self._params = {k: v.clone().requires_grad_() for k, v in ensemble.params.items()}
+        self._buffers = {k: v.clone() for k, v in ensemble.buffers.items()}
+        self._losses: dict[str, Tensor] = {}
+        weights = list(self._params.values())
+        # Both optimisers are element-wise, so one optimiser over stacked weights is M independent ones.
+        if optimizer == "sgd":
+            self._optimizer: torch.optim.Optimizer = torch.optim.SGD(
+                weights, lr=lr, momentum=momentum, weight_decay=weight_decay, foreach=True
+            )
+        elif optimizer == "adam":
+            self._optimizer = torch.optim.Adam(weights, lr=lr, weight_decay=weight_decay, foreach=True)
+        else:
+            raise ValueError(f"unknown optimizer {optimizer!r}: sgd or adam")
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The models as they are now, sharing memory with the stepper."""
+        params = {k: v.detach() for k, v in self._params.items()}
+        return replace(self._start, params=params, buffers=dict(self._buffers))
+
+    def snapshot(self) -> Snapshot:
+        """Return where the models are now."""
+        return Snapshot(self.ensemble, self.step_count, self.total, self.seen, self.cost, dict(self._losses))
+
+    def step(
+        self, loss: Loss, *batch: Tensor, seen: int, cost: float, name: str = "loss", lr: float | None = None
+    ) -> None:
+        """Make one update of every model.
+
+        ``batch`` tensors are (M, ...); ``seen`` examples and ``cost`` passes are added per model; ``name`` is the curve
+        the loss belongs to; ``lr`` overrides the learning rate from now on.
+        """
+        if lr is not None:
+            for group in self._optimizer.param_groups:
+                group["lr"] = lr
+        losses = self._stacked(loss, batch) if self._start.strategy == "stacked" else self._looped(loss, batch)
+        self._optimizer.step()
+        self._losses[name] = losses
+        self.step_count += 1
+        self.seen += seen
+        self.cost += cost
+
+    def _stacked(self, loss: Loss, batch: tuple[Tensor, ...]) -> Tensor:
+        # Made out here: building the skeleton draws random numbers, which vmap forbids.
+        skeleton = self._start.net.training_skeleton
+
+        def one(
+            params: dict[str, Tensor], buffers: dict[str, Tensor], *batch: Tensor
+        ) -> tuple[Tensor, dict[str, Tensor]]:
+            student = Student(skeleton, params, buffers, self._bf16)
+            return loss(student, *batch), student.buffers
+
+        with torch.enable_grad():
+            losses, buffers = vmap(one)(self._params, self._buffers, *batch)  # (M,)
+            grads = torch.autograd.grad(losses.sum(), list(self._params.values()))
+        for weight, grad in zip(self._params.values(), grads, strict=True):
+            weight.grad = grad
+        self._buffers = {k: v.detach() for k, v in buffers.items()}
+        return losses.detach()
+
+    def _looped(self, loss: Loss, batch: tuple[Tensor, ...]) -> Tensor:
+        losses = []
+        for weight in self._params.values():
+            weight.grad = torch.empty_like(weight)
+        for m in range(len(self._start)):
+            # A leaf per model: differentiating through a slice of the stack would build an M-sized gradient M times.
+            params = {k: v.detach()[m].requires_grad_() for k, v in self._params.items()}
+            student = Student(
+                self._start.net.training_skeleton, params, {k: v[m] for k, v in self._buffers.items()}, self._bf16
+            )
+            with torch.enable_grad():
+                value = loss(student, *(part[m] for part in batch))
+                grads = torch.autograd.grad(value, list(params.values()))
+            for weight, grad in zip(self._params.values(), grads, strict=True):
+                weight.grad[m] = grad  # type: ignore[index]
+            for k, v in student.buffers.items():
+                self._buffers[k][m] = v.detach()
+            losses.append(value.detach())
+        return torch.stack(losses)  # (M,)
+
+
+def learning_rate(training: Training, step: int, total: int) -> float:
+    """Return the learning rate of update ``step`` (from 0) of ``total``.
+
+    constant: lr. cosine: lr * (1 + cos(pi * step / total)) / 2. one_cycle: linear from 0 to lr over the first
+    ``warmup`` share of the steps, then the same cosine over the rest.
+    """
+    if training.schedule == "constant":
+        return training.lr
+    rise = training.warmup * total if training.schedule == "one_cycle" else 0.0
+    if step < rise:
+        return training.lr * (step + 1) / (rise + 1)
+    return training.lr * (1 + math.cos(math.pi * (step - rise) / max(1.0, total - rise))) / 2

@@ -1,0 +1,99 @@
+"""What an architecture is: knobs, a card, and a network split in a body (features) and a head (logits)."""
+
+from __future__ import annotations
+
+import abc
+import functools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from engine.knobs import Configured
+from engine.records import Card
+from engine.seeds import derive
+
+
+class Network(nn.Module):
+    """``head(body(x))``: the body ends in the penultimate features, the head turns them into logits.
+
+    Input float32 (B, C, H, W), normalised; output (B, classes). Layers keep no state besides parameters and buffers,
+    so the network runs under ``torch.func.vmap`` with both stacked.
+    """
+
+    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, classes)."""
+        return self.head(self.body(x))
+
+
+@dataclass(frozen=True)
+class Architecture(Configured, abc.ABC):
+    """A family of networks. Subclasses live in ``engine/models`` and are found by scanning.
+
+    ``last_convolution`` names the submodule whose output attention maps use, None where there is none. The penultimate
+    features are always the output of ``body``.
+    """
+
+    card: ClassVar[Card]
+    order: ClassVar[int] = 100
+    last_convolution: ClassVar[str | None] = None
+    smallest: ClassVar[int] = 1
+    """Smallest picture side in pixels the network can take."""
+
+    @abc.abstractmethod
+    def build(self, shape: tuple[int, int, int], classes: int) -> Network:
+        """Return a freshly initialised network for pictures (C, H, W); draws from torch's global generator."""
+
+    def misfit(self, shape: tuple[int, int, int]) -> str | None:
+        """Return why this network cannot take pictures of ``shape``, or None when it can."""
+        side = min(shape[1:])
+        if side < self.smallest:
+            return f"{self.card.name} needs pictures of at least {self.smallest} pixels a side; these have {side}"
+        return None
+
+
+@dataclass(frozen=True)
+class Net:
+    """An architecture fixed to a picture shape and a number of classes: everything needed to rebuild a network."""
+
+    architecture: Architecture
+    shape: tuple[int, int, int]
+    classes: int
+
+    @functools.cached_property
+    def training_skeleton(self) -> Network:
+        """One network in training mode whose own weights are never used: stacked weights are put in at each call."""
+        return self.initial(0).train()
+
+    @functools.cached_property
+    def evaluation_skeleton(self) -> Network:
+        """The same in evaluation mode; two skeletons, so that no call has to flip a shared switch."""
+        return self.initial(0).eval()
+
+    def initial(self, seed: int) -> Network:
+        """Return a network initialised from ``seed`` alone; the global generator is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.random.default_generator.manual_seed(derive(seed, "initialisation"))
+            return self.architecture.build(self.shape, self.classes).float()
+
+    @functools.cached_property
+    def width(self) -> int:
+        """Return the largest number of activations any layer keeps per example, to bound memory in evaluation."""
+        sizes = [int(torch.Size(self.shape).numel())]
+        skeleton = self.initial(0).eval()
+        handles = [
+            module.register_forward_hook(lambda _m, _i, out: sizes.append(out.numel()))
+            for module in skeleton.modules()
+            if not list(module.children())
+        ]
+        with torch.no_grad():
+            skeleton(torch.zeros(1, *self.shape))
+        for handle in handles:
+            handle.remove()
+        return max(sizes)

@@ -1,0 +1,251 @@
+"""The words that cross between layers: cards, training specs and recipes. Frozen, JSON in and out, no tensors.
+
+A recipe says everything about a run and nothing about where it runs; its canonical JSON is what gets hashed, so the
+same recipe gives the same numbers from a click, the command line or a cluster.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
+
+from engine.knobs import BadSetting, Configured, Knob, Scalar
+
+RECIPE_FORMAT = 1
+SPLITS = ("forget", "retain", "test")
+
+
+def canonical(value: object) -> str:
+    """Return ``value`` as JSON with sorted keys, no spaces and no NaN, the form that is hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """Return the first 32 hex digits (128 bits) of the SHA-256 of the canonical JSON of ``value``."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a plug-in is, in words a page can show.
+
+    ``summary`` is one sentence for a newcomer. ``reads`` names what a method may look at. ``departs`` says where and
+    why we differ from the paper; empty means we do not. ``arxiv`` is the bare number.
+    """
+
+    name: str
+    summary: str
+    family: str = ""
+    formula: str = ""
+    reads: tuple[str, ...] = ()
+    cost: str = ""
+    paper: str = ""
+    year: int = 0
+    arxiv: str = ""
+    departs: str = ""
+    fails: str = ""
+    better: Literal["", "lower", "higher", "oracle"] = ""
+    unit: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Return the card as plain JSON data."""
+        return {**dataclasses.asdict(self), "reads": list(self.reads)}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One plug-in picked by key, with its settings: ``{"key": "random", "n": 50}`` in JSON."""
+
+    key: str
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Scalar]:
+        """Return ``{"key": ..., **settings}``."""
+        return {"key": self.key, **self.settings}
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            BadSetting: not an object, no key, or a setting that is not a number, a truth value or text.
+        """
+        if not isinstance(value, Mapping) or not isinstance(value.get("key"), str) or not value["key"]:
+            raise BadSetting(f'recipe: {where} must be an object with a "key", such as {{"key": "digits"}}')
+        settings = {str(k): v for k, v in value.items() if k != "key"}
+        for name, setting in settings.items():
+            if not isinstance(setting, int | float | bool | str):
+                raise BadSetting(f"recipe: {where}.{name} must be a number, true, false or text")
+        return cls(value["key"], settings)
+
+
+@dataclass(frozen=True)
+class Training(Configured):
+    """How every model is trained: originals, oracles and retrains alike."""
+
+    key = "training"
+
+    epochs: Annotated[int, Knob("epochs", "Passes over the training set.", low=1, high=1000)] = 20
+    batch_size: Annotated[
+        int, Knob("batch size", "Examples per step; the last batch of an epoch may be smaller.", low=1, high=8192)
+    ] = 64
+    optimizer: Annotated[str, Knob("optimizer", "The update rule.", choices=("sgd", "adam"))] = "sgd"
+    lr: Annotated[float, Knob("learning rate", "Peak step length.", low=1e-7, high=10, scale="log")] = 0.1
+    schedule: Annotated[
+        str,
+        Knob(
+            "schedule",
+            "Learning rate over time: constant; cosine to zero; one_cycle rises to its peak and falls as a cosine.",
+            choices=("constant", "cosine", "one_cycle"),
+        ),
+    ] = "cosine"
+    warmup: Annotated[
+        float, Knob("warm-up share", "Where one_cycle peaks, as a share of all steps.", low=0, high=0.9, advanced=True)
+    ] = 0.2
+    momentum: Annotated[float, Knob("momentum", "SGD momentum; Adam ignores it.", low=0, high=0.999)] = 0.9
+    weight_decay: Annotated[
+        float, Knob("weight decay", "L2 pull towards zero, added to the gradient.", low=0, high=1, scale="log")
+    ] = 5e-4
+    label_smoothing: Annotated[
+        float, Knob("label smoothing", "Share of the target spread over all classes.", low=0, high=0.5, advanced=True)
+    ] = 0.0
+    precision: Annotated[
+        str,
+        Knob(
+            "precision",
+            "Arithmetic while training; margins are always float32. bf16 pays on a GPU.",
+            choices=("float32", "bf16"),
+            advanced=True,
+        ),
+    ] = "float32"
+
+
+@dataclass(frozen=True)
+class EnsembleSize(Configured):
+    """How many models, and how they are cut into units of work."""
+
+    key = "ensemble"
+
+    models: Annotated[
+        int,
+        Knob("models", "Models per ensemble; the papers use 100, fewer raise the noise floor.", low=2, high=10_000),
+    ] = 100
+    chunk: Annotated[
+        int,
+        Knob("chunk", "Models per unit of work: of retry, of distribution, of live display.", low=1, high=1000,
+             advanced=True),
+    ] = 20  # fmt: skip
+    strategy: Annotated[
+        str,
+        Knob(
+            "strategy",
+            "stacked trains all models of a chunk in one pass, looped one at a time; auto times both once.",
+            choices=("auto", "stacked", "looped"),
+            advanced=True,
+        ),
+    ] = "auto"
+
+    def chunks(self) -> tuple[tuple[int, int], ...]:
+        """Return the half-open ranges of model numbers, each at most ``chunk`` long, that cover all models."""
+        return tuple((i, min(i + self.chunk, self.models)) for i in range(0, self.models, self.chunk))
+
+
+@dataclass(frozen=True)
+class Measuring(Configured):
+    """How KLOM is reported."""
+
+    key = "measuring"
+
+    convention: Annotated[
+        str,
+        Knob(
+            "KLOM convention",
+            "paper: KL(oracle || unlearned) as defined; easydub: the released benchmark code, to the digit.",
+            choices=("paper", "easydub"),
+        ),
+    ] = "paper"
+    bootstrap: Annotated[
+        int, Knob("bootstrap", "Resamples of the models behind the interval.", low=20, high=5000, advanced=True)
+    ] = 200
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the numbers of a run.
+
+    ``seed`` feeds every random stream through :func:`engine.seeds.derive`, so model i depends only on
+    (recipe part, seed, i).
+    """
+
+    dataset: Choice
+    model: Choice
+    training: Training
+    forget: Choice
+    methods: tuple[Choice, ...]
+    ensemble: EnsembleSize = EnsembleSize()
+    measuring: Measuring = Measuring()
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as plain JSON data; :meth:`from_json` reads it back unchanged."""
+        return {
+            "format": RECIPE_FORMAT,
+            "dataset": self.dataset.to_json(),
+            "model": self.model.to_json(),
+            "training": self.training.settings(),
+            "forget": self.forget.to_json(),
+            "methods": [method.to_json() for method in self.methods],
+            "ensemble": self.ensemble.settings(),
+            "measuring": self.measuring.settings(),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read a recipe from plain JSON data; plug-in keys are checked later, by ``engine.experiment.resolve``.
+
+        Raises:
+            BadSetting: the first thing that is wrong, in words.
+        """
+        if not isinstance(value, Mapping):
+            raise BadSetting("a recipe is a JSON object; `python -m engine recipe` prints one")
+        known = {"format", "dataset", "model", "training", "forget", "methods", "ensemble", "measuring", "seed"}
+        unknown = sorted(set(map(str, value)) - known)
+        if unknown:
+            raise BadSetting(f"recipe: unknown part {unknown[0]!r} (parts: {', '.join(sorted(known))})")
+        if value.get("format") != RECIPE_FORMAT:
+            raise BadSetting(f"recipe: format must be {RECIPE_FORMAT}, not {value.get('format')!r}")
+        methods = value.get("methods")
+        if not isinstance(methods, Sequence) or isinstance(methods, str) or not methods:
+            raise BadSetting("recipe: methods must be a list with at least one method")
+        seed = value.get("seed", 0)
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise BadSetting(f"recipe: seed must be a whole number from 0 to 2^63 - 1, not {seed!r}")
+        chosen = tuple(Choice.from_json(m, f"methods[{i}]") for i, m in enumerate(methods))
+        if len({digest(m.to_json()) for m in chosen}) != len(chosen):
+            raise BadSetting("recipe: the same method with the same settings is listed twice")
+        return cls(
+            dataset=Choice.from_json(value.get("dataset"), "dataset"),
+            model=Choice.from_json(value.get("model"), "model"),
+            training=Training.from_settings(_part(value, "training")),
+            forget=Choice.from_json(value.get("forget"), "forget"),
+            methods=chosen,
+            ensemble=EnsembleSize.from_settings(_part(value, "ensemble")),
+            measuring=Measuring.from_settings(_part(value, "measuring")),
+            seed=seed,
+        )
+
+    def hash(self) -> str:
+        """Return the recipe's identity: 32 hex digits over its canonical JSON."""
+        return digest(self.to_json())
+
+
+def _part(value: Mapping[str, object], name: str) -> Mapping[str, object]:
+    part = value.get(name, {})
+    if not isinstance(part, Mapping):
+        raise BadSetting(f"recipe: {name} must be an object")
+    return part

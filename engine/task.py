@@ -1,0 +1,123 @@
+"""What an unlearning method may see: the forget and retain examples, the training recipe, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from engine.data.base import ImageData
+from engine.models.base import Net
+from engine.records import Training
+from engine.streams import Streams
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled pictures on a device: uint8 x (N, c, h, w) and int64 y (N,); batches become normalised float32."""
+
+    x: Tensor
+    y: Tensor
+    top: int
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, data: ImageData, part: str, device: torch.device) -> Self:
+        """Put the training ("train"), test ("test") or all ("points") pictures of ``data`` on ``device``."""
+        xs = {"train": [data.x_train], "test": [data.x_test], "points": [data.x_train, data.x_test]}[part]
+        ys = {"train": [data.y_train], "test": [data.y_test], "points": [data.y_train, data.y_test]}[part]
+        x = torch.cat([torch.tensor(a) for a in xs]).to(device)  # (N, c, h, w)
+        y = torch.cat([torch.tensor(a) for a in ys]).to(device)  # (N,)
+        moments = [
+            torch.tensor(v, dtype=torch.float32, device=device)[:, None, None] for v in (data.mean, data.std)
+        ]  # (c, 1, 1)
+        return cls(x, y, data.top, *moments)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: Tensor) -> Self:
+        """Return the pictures with these numbers."""
+        return replace(self, x=self.x[indices], y=self.y[indices])
+
+    def join(self, other: Self) -> Self:
+        """Return these pictures followed by the ``other`` ones."""
+        return replace(self, x=torch.cat([self.x, other.x]), y=torch.cat([self.y, other.y]))
+
+    def pictures(self, positions: Tensor | slice) -> Tensor:
+        """Return normalised float32 pictures (*positions.shape, c, h, w)."""
+        return (self.x[positions].float() / self.top - self.mean) / self.std
+
+    def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pictures (M, B, c, h, w) and labels (M, B) at positions (M, B)."""
+        return self.pictures(positions), self.y[positions]
+
+    def epoch(self, streams: Streams, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches that visit every picture once per model, in each model's own order."""
+        for positions in streams.epoch(len(self), batch_size):
+            yield self.batch(positions)
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-len(self) // batch_size)
+
+
+class NotDeclared(PermissionError):
+    """A method reached for something its card does not say it reads."""
+
+
+OracleLogits = Callable[[Tensor], Tensor]
+"""Maps pictures (M, B, c, h, w) to logits (M, B, C) of models trained without the forget set."""
+
+
+@dataclass(frozen=True)
+class ForgetTask:
+    """One request: forget these, keep those.
+
+    There is no test set here and no oracle weights. ``reads`` is what the method's card declares ("forget", "retain",
+    "oracle outputs"); reaching for anything else raises :class:`NotDeclared`, so a card cannot lie.
+    """
+
+    net: Net
+    training: Training
+    reads: tuple[str, ...]
+    _forget: Images = field(repr=False)
+    _retain: Images = field(repr=False)
+    _oracle: OracleLogits | None = field(default=None, repr=False)
+
+    @property
+    def forget(self) -> Images:
+        """The examples to forget."""
+        self._declared("forget")
+        return self._forget
+
+    @property
+    def retain(self) -> Images:
+        """The rest of the training set."""
+        self._declared("retain")
+        return self._retain
+
+    @property
+    def oracle_logits(self) -> OracleLogits:
+        """Outputs, not weights, of models that never saw the forget set.
+
+        Raises:
+            NotDeclared: the card does not list "oracle outputs".
+            ValueError: the run has no oracles to read.
+        """
+        self._declared("oracle outputs")
+        if self._oracle is None:
+            raise ValueError("this method reads oracle outputs, and none were given")
+        return self._oracle
+
+    def retrain_cost(self) -> float:
+        """Return what one retrain without the forget set costs: forward-equivalent example passes per model."""
+        return 3.0 * len(self._retain) * self.training.epochs
+
+    def _declared(self, what: str) -> None:
+        if what not in self.reads:
+            raise NotDeclared(f"the method's card does not say that it reads {what}")

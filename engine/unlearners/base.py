@@ -1,0 +1,34 @@
+"""The contract of an unlearning method."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from engine.descent import Snapshot
+from engine.ensemble import Ensemble
+from engine.knobs import Configured
+from engine.records import Card
+from engine.task import ForgetTask
+
+
+@dataclass(frozen=True)
+class Unlearner(Configured, abc.ABC):
+    """A configured method: a frozen value whose fields are knobs.
+
+    Adding one is one class in one file of ``engine/unlearners``; registry, command line, forms, documents and the
+    contract tests find it there. What the card's ``reads`` lists is all it can reach.
+    """
+
+    card: ClassVar[Card]
+    order: ClassVar[int] = 100
+
+    @abc.abstractmethod
+    def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
+        """Yield step 0 (untouched models), a snapshot after each update, and so at last the result.
+
+        ``original`` is not modified. Model i's result depends only on (its original, task, seed, i): draw from
+        :class:`engine.streams.Streams` with ``original.ids``. Evaluation, cancelling and storage are the caller's.
+        """

@@ -1,0 +1,96 @@
+"""Reference points rather than methods: doing nothing, retraining, and retraining for a fraction of the time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from engine.descent import Snapshot, Stepper
+from engine.ensemble import Ensemble
+from engine.knobs import Knob
+from engine.records import Card, Training
+from engine.task import ForgetTask
+from engine.train import train
+from engine.unlearners.base import Unlearner
+
+
+@dataclass(frozen=True)
+class DoNothing(Unlearner):
+    """Return the originals unchanged."""
+
+    key = "do_nothing"
+    order = 0
+    card = Card(
+        name="Do nothing",
+        summary="Keeps the original network as it is; many published methods score worse than this.",
+        family="reference",
+        formula="theta = theta_0",
+        reads=(),
+        cost="none",
+        paper="Unlearning via Simulated Oracle Matching",
+        year=2024,
+        fails="It forgets nothing; its KLOM on the forget set is what there is to gain.",
+    )
+
+    def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:  # noqa: ARG002
+        """Yield the originals once: zero steps of zero."""
+        yield Stepper(original, total=0, lr=0.0).snapshot()
+
+
+@dataclass(frozen=True)
+class Retrain(Unlearner):
+    """Train fresh networks on the retain set with the originals' own recipe."""
+
+    key = "retrain"
+    order = 1
+    card = Card(
+        name="Retrain",
+        summary="Trains new networks that never see the forget set: the exact answer, at full price.",
+        family="reference",
+        formula="theta = A(R)",
+        reads=("retain",),
+        cost="1 retrain",
+        paper="Unlearning via Simulated Oracle Matching",
+        year=2024,
+        fails="Never; its KLOM is the noise floor, because it is compared with other retrained networks.",
+    )
+
+    def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
+        """Yield every training step of the new networks; step 0 is a fresh initialisation, not the original."""
+        yield from _retrain(original, task, task.training, seed, self.key)
+
+
+@dataclass(frozen=True)
+class PartialRetrain(Unlearner):
+    """Retrain for a share of the epochs, with the learning-rate schedule squeezed into them."""
+
+    key = "partial_retrain"
+    order = 2
+    card = Card(
+        name="Partial retrain",
+        summary="Retrains from scratch on the retain set, but for only a share of the epochs: what time alone buys.",
+        family="reference",
+        formula="theta = A(R) with share x epochs",
+        reads=("retain",),
+        cost="share of a retrain",
+        paper="Unlearning via Simulated Oracle Matching",
+        year=2024,
+        departs="Epochs are rounded to a whole number, at least one.",
+        fails="At small shares the network has not learned yet: the retain and test sets drift from the oracle.",
+    )
+
+    share: Annotated[float, Knob("share", "Share of a full retrain's epochs.", low=0.01, high=1.0)] = 0.2
+
+    def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
+        """Yield every training step of the new networks."""
+        epochs = max(1, round(self.share * task.training.epochs))
+        shorter = dataclasses.replace(task.training, epochs=epochs)
+        yield from _retrain(original, task, shorter, seed, self.key)
+
+
+def _retrain(original: Ensemble, task: ForgetTask, training: Training, seed: int, role: str) -> Iterator[Snapshot]:
+    yield from train(
+        task.net, task.retain, training, seed=seed, role=role, ids=original.ids, strategy=original.strategy
+    )
