@@ -1,0 +1,6 @@
+"""The queue of runs, in SQLite: the meeting place of pages, the command line and the compute process. No torch here."""
+
+from engine.queue.queue import Queue
+from engine.queue.rows import FINISHED, STATUSES, ComputeRow, FramesRow, ResultRow, RunRow, Status, fair
+
+__all__ = ["FINISHED", "STATUSES", "ComputeRow", "FramesRow", "Queue", "ResultRow", "RunRow", "Status", "fair"]

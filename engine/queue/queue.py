@@ -1,0 +1,386 @@
+"""The queue: where pages, the command line and the compute process meet."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.queue.database import Database
+from engine.queue.rows import FINISHED, STATUSES, ComputeRow, FramesRow, ResultRow, RunRow, Status, fair, run_row
+from engine.records import canonical, digest
+from engine.store import StoreError, this_host
+
+_ALLOWED: dict[Status, tuple[Status, ...]] = {
+    "queued": ("queued", "running", "failed", "cancelled"),
+    "running": ("running", "done", "failed", "cancelled"),
+    "done": ("done",),
+    "failed": ("failed",),
+    "cancelled": ("cancelled",),
+}
+
+
+class Queue:
+    """Runs, their progress and results, and the compute process's heartbeat, in one SQLite file.
+
+    Safe to share between threads and to open from many processes of one host at once: every call opens the file, does
+    one short transaction and closes it. Every method raises :class:`engine.store.StoreError` in plain words when the
+    file is busy for over ten seconds, damaged, read-only, gone, or the disk is full; what was written before is kept.
+
+    JSON given to it must be plain and finite (``ValueError`` otherwise): write ``None`` for a number that is not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the queue at ``path`` (:attr:`engine.store.Store.queue_path`), making it if there is none.
+
+        Raises:
+            StoreError: the file is no queue, of an unknown version, damaged or not writable.
+        """
+        self.path = Path(path)
+        self._database = Database(self.path)
+        self._database.create()
+
+    def submit(self, recipe_json: Mapping[str, Any], *, session: str, label: str = "") -> str:
+        """Add a run at the end and return its id, 16 hex digits; ``session`` says whose turn it takes."""
+        run_id = secrets.token_hex(8)
+        recipe = canonical(dict(recipe_json))
+
+        def work(connection: sqlite3.Connection) -> None:
+            now = time.time()
+            connection.execute(
+                "INSERT INTO runs (id, session, label, recipe, status, created, heartbeat) "
+                "VALUES (?, ?, ?, ?, 'queued', ?, ?)",
+                (run_id, session, label, recipe, now, now),
+            )
+
+        self._database.change(work)
+        return run_id
+
+    def run(self, run_id: str) -> RunRow:
+        """Return one run.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+        rows = self._database.look("SELECT * FROM runs WHERE id = ?", (run_id,))
+        if not rows:
+            raise _no_run(run_id)
+        return run_row(rows[0])
+
+    def runs(self, *, limit: int = 200, session: str | None = None) -> list[RunRow]:
+        """Return the newest ``limit`` runs, newest first; of one session only if it is given."""
+        rows = self._database.look(
+            "SELECT * FROM runs WHERE ?1 IS NULL OR session = ?1 ORDER BY number DESC LIMIT ?2", (session, limit)
+        )
+        return [run_row(row) for row in rows]
+
+    def unfinished(self) -> list[RunRow]:
+        """Return the runs that are queued or running, oldest first."""
+        rows = self._database.look("SELECT * FROM runs WHERE status IN ('queued', 'running') ORDER BY number")
+        return [run_row(row) for row in rows]
+
+    def served(self) -> dict[str, float]:
+        """Return, by session, the Unix time at which one of its runs last began."""
+        rows = self._database.look("SELECT session, max(started) AS last FROM runs WHERE started > 0 GROUP BY session")
+        return {row["session"]: row["last"] for row in rows}
+
+    def in_turn(self) -> list[RunRow]:
+        """Return the unfinished runs in the order in which sessions take turns; the first is the next to serve."""
+        return fair(self.unfinished(), served=self.served())
+
+    def claim(self, run_id: str) -> bool:
+        """Start a queued run; ``False`` if it is not queued any more (cancelled, or somebody else began).
+
+        Raises:
+            StoreError: there is no such run.
+        """
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if _status(connection, run_id) != "queued":
+                return False
+            _move(connection, run_id, "running")
+            return True
+
+        return self._database.change(work)
+
+    def set_status(self, run_id: str, status: Status, *, error: str = "", trace: str = "") -> None:
+        """Move a run along: queued, running, then done, failed or cancelled. Saying the same twice is no error.
+
+        Raises:
+            StoreError: there is no such run, or the step is not allowed (a finished run stays as it ended, see
+                :meth:`requeue`; one that is running cannot be queued; one that never ran cannot be done).
+        """
+        if status not in STATUSES:
+            raise ValueError(f"a run's status is one of {', '.join(STATUSES)}, not {status!r}")
+
+        def work(connection: sqlite3.Connection) -> None:
+            found = _status(connection, run_id)
+            if status not in _ALLOWED[found]:
+                raise StoreError(f"Run {run_id} is {found} and cannot become {status}. Start it again as a new run.")
+            if found != status:
+                _move(connection, run_id, status, error=error, trace=trace)
+
+        self._database.change(work)
+
+    def requeue(self, run_id: str) -> Status:
+        """Put a run back among the waiting, in its old place, and return its status now.
+
+        For runs that a compute process left ``running`` when it died, and for finished runs to be done again. A dying
+        run whose visitor had pressed cancel becomes ``cancelled`` instead. Results stay until newer ones replace them.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+
+        def work(connection: sqlite3.Connection) -> Status:
+            row = connection.execute("SELECT status, cancel FROM runs WHERE id = ?", (run_id,)).fetchone()
+            if row is None:
+                raise _no_run(run_id)
+            if row["status"] not in FINISHED and row["cancel"]:
+                _move(connection, run_id, "cancelled")
+                return "cancelled"
+            connection.execute(
+                "UPDATE runs SET status = 'queued', finished = NULL, cancel = 0, progress = '{}', error = '', "
+                "trace = '', heartbeat = ? WHERE id = ?",
+                (time.time(), run_id),
+            )
+            return "queued"
+
+        return self._database.change(work)
+
+    def request_cancel(self, run_id: str) -> int:
+        """Press cancel and return how often it has been pressed: 1 asks to stop, 2 to kill, 0 means it was over.
+
+        A run that still waits is cancelled at once, whether or not a compute process is there to see it.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            found = _status(connection, run_id)
+            if found in FINISHED:
+                return 0
+            connection.execute("UPDATE runs SET cancel = min(cancel + 1, 2) WHERE id = ?", (run_id,))
+            if found == "queued":
+                _move(connection, run_id, "cancelled")
+            return int(connection.execute("SELECT cancel FROM runs WHERE id = ?", (run_id,)).fetchone()[0])
+
+        return self._database.change(work)
+
+    def set_progress(self, run_id: str, progress: Mapping[str, Any]) -> None:
+        """Replace a run's progress, a small JSON object. What arrives after the run is over is dropped.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+        text = canonical(dict(progress))
+
+        def work(connection: sqlite3.Connection) -> None:
+            if _status(connection, run_id) not in FINISHED:
+                connection.execute(
+                    "UPDATE runs SET progress = ?, heartbeat = ? WHERE id = ?", (text, time.time(), run_id)
+                )
+
+        self._database.change(work)
+
+    def put_result(self, run_id: str, method_id: str, models: int, payload: Any) -> None:
+        """Keep what was measured for a method with its first ``models`` models.
+
+        The same (run, method, models) again replaces what was there, so a chunk that is done twice counts once.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+        values = (run_id, method_id, models, canonical(payload), time.time())
+
+        def work(connection: sqlite3.Connection) -> None:
+            _status(connection, run_id)
+            connection.execute(
+                "INSERT OR REPLACE INTO results (run_id, method_id, models, payload, created) VALUES (?, ?, ?, ?, ?)",
+                values,
+            )
+
+        self._database.change(work)
+
+    def results(self, run_id: str, *, latest: bool = True) -> list[ResultRow]:
+        """Return the newest result of every method, or with ``latest=False`` all of them; in order of arrival."""
+        newest = "AND number IN (SELECT max(number) FROM results WHERE run_id = ?1 GROUP BY method_id) "
+        rows = self._database.look(
+            f"SELECT * FROM results WHERE run_id = ?1 {newest if latest else ''}ORDER BY number",  # noqa: S608
+            (run_id,),
+        )
+        return [
+            ResultRow(row["run_id"], row["method_id"], row["models"], json.loads(row["payload"]), row["created"])
+            for row in rows
+        ]
+
+    def put_frames(self, run_id: str, method_id: str, chunk: str, frames: Sequence[Mapping[str, Any]]) -> None:
+        """Keep all frames so far of one chunk of one method, in place of what was there for that chunk.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+        values = (run_id, method_id, chunk, canonical([dict(frame) for frame in frames]))
+
+        def work(connection: sqlite3.Connection) -> None:
+            _status(connection, run_id)
+            connection.execute(
+                "INSERT OR REPLACE INTO frames (run_id, method_id, chunk, frames) VALUES (?, ?, ?, ?)", values
+            )
+
+        self._database.change(work)
+
+    def frames(self, run_id: str, method_id: str | None = None) -> list[FramesRow]:
+        """Return the frames of every chunk, of one method only if it is given; sorted by method and chunk."""
+        rows = self._database.look(
+            "SELECT * FROM frames WHERE run_id = ?1 AND (?2 IS NULL OR method_id = ?2) ORDER BY method_id, chunk",
+            (run_id, method_id),
+        )
+        return [
+            FramesRow(row["run_id"], row["method_id"], row["chunk"], tuple(json.loads(row["frames"]))) for row in rows
+        ]
+
+    def beat(
+        self,
+        *,
+        pid: int | None = None,
+        host: str | None = None,
+        device: str,
+        workers: int,
+        state: str,
+        message: str = "",
+    ) -> None:
+        """Give the compute process's sign of life, every few seconds; ``state="stopped"`` says goodbye.
+
+        ``pid`` and ``host`` are the caller's own unless given.
+        """
+        values = (
+            os.getpid() if pid is None else pid,
+            this_host() if host is None else host,
+            device,
+            workers,
+            state,
+            message,
+            time.time(),
+        )
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO compute VALUES (1, ?, ?, ?, ?, ?, ?, ?)", values)
+
+        self._database.change(work)
+
+    def compute(self) -> ComputeRow | None:
+        """Return the last heartbeat, ``None`` if there never was one."""
+        rows = self._database.look("SELECT * FROM compute")
+        if not rows:
+            return None
+        row = rows[0]
+        return ComputeRow(
+            pid=row["pid"],
+            host=row["host"],
+            device=row["device"],
+            workers=row["workers"],
+            state=row["state"],
+            message=row["message"],
+            age=max(0.0, time.time() - row["beat"]),
+        )
+
+    def delete(self, run_id: str) -> None:
+        """Delete a finished run with its results and frames; models stay in the store, which others may share.
+
+        Raises:
+            StoreError: there is no such run, or it is not over.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            found = _status(connection, run_id)
+            if found not in FINISHED:
+                raise StoreError(f"Run {run_id} is {found}. Cancel it before deleting it.")
+            connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+        self._database.change(work)
+
+    def remember(self, key: str, value: Any) -> None:
+        """Keep one small piece of plain data under a name, for probes and notes; replaces what was there."""
+        text = canonical(value)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", (key, text))
+
+        self._database.change(work)
+
+    def recall(self, key: str) -> Any:
+        """Return what :meth:`remember` kept under ``key``, ``None`` if nothing was."""
+        rows = self._database.look("SELECT value FROM notes WHERE name = ?", (key,))
+        return json.loads(rows[0]["value"]) if rows else None
+
+    def ask(self, recipe_json: Mapping[str, Any]) -> str:
+        """Ask the compute process what a recipe will take and return the question's id; asking again asks afresh.
+
+        Any answer is older than the newest change of the store, so each call drops it first.
+        """
+        question = digest(dict(recipe_json))
+        text = canonical({"recipe": dict(recipe_json), "asked": time.time()})
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM notes WHERE name = ?", (f"answer:{question}",))
+            connection.execute(
+                "INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", (f"question:{question}", text)
+            )
+
+        self._database.change(work)
+        return question
+
+    def questions(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return the questions nobody has answered yet, as (id, recipe), oldest first; forgotten after a minute."""
+        rows = self._database.look("SELECT name, value FROM notes WHERE name LIKE 'question:%'")
+        asked = [(row["name"].removeprefix("question:"), json.loads(row["value"])) for row in rows]
+        fresh = [(name, said) for name, said in asked if said["asked"] > time.time() - 60]
+        return [(name, said["recipe"]) for name, said in sorted(fresh, key=lambda item: item[1]["asked"])]
+
+    def answer(self, question: str, answer: Mapping[str, Any]) -> None:
+        """Answer a question; answers and questions older than ten minutes are swept away."""
+        text = canonical({"answer": dict(answer), "asked": time.time()})
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM notes WHERE name = ?", (f"question:{question}",))
+            connection.execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", (f"answer:{question}", text))
+            connection.execute(
+                "DELETE FROM notes WHERE (name LIKE 'question:%' OR name LIKE 'answer:%') "
+                "AND json_extract(value, '$.asked') < ?",
+                (time.time() - 600,),
+            )
+
+        self._database.change(work)
+
+    def answer_to(self, question: str) -> Mapping[str, Any] | None:
+        """Return the answer to a question, ``None`` while there is none."""
+        kept = self.recall(f"answer:{question}")
+        return None if kept is None else kept["answer"]
+
+
+def _no_run(run_id: str) -> StoreError:
+    return StoreError(f"There is no run {run_id}. `python -m engine runs` lists them.")
+
+
+def _status(connection: sqlite3.Connection, run_id: str) -> Status:
+    row = connection.execute("SELECT status FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is None:
+        raise _no_run(run_id)
+    return row["status"]
+
+
+def _move(connection: sqlite3.Connection, run_id: str, status: Status, *, error: str = "", trace: str = "") -> None:
+    """Write a new status with the times that go with it; whether it is allowed was checked before."""
+    now = time.time()
+    connection.execute(
+        "UPDATE runs SET status = ?, error = ?, trace = ?, heartbeat = ?, "
+        "started = iif(? = 'running', ?, started), finished = iif(?, ?, NULL) WHERE id = ?",
+        (status, error, trace, now, status, now, status in FINISHED, now, run_id),
+    )

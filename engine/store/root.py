@@ -1,0 +1,234 @@
+"""The store: one folder with everything Forgetscope has computed.
+
+::
+
+    VERSION                            {"format": 1}
+    artefacts/<kind>/<key>/spec.json   what it is a result of
+    artefacts/<kind>/<key>/<part>/     data files and _done.json, the marker
+    data/                              decoded data sets
+    runs/<run id>/                     what belongs to one run only
+    unfinished/                        parts being written, swept when their writer is gone
+    queue.sqlite3                      runs, progress, results (engine.queue)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from engine.records import canonical
+from engine.store.artefact import Artefact
+from engine.store.errors import StoreError, plain_words
+from engine.store.files import abandoned, file_bytes, folder_bytes, owned_name, remove, replace_file, sync
+
+STORE_FORMAT = 1
+_FOLDERS = ("artefacts", "data", "runs", "unfinished")
+_RUN = re.compile(r"[0-9a-f]{4,64}")
+
+
+def default_store() -> Path:
+    """Return where results go unless told otherwise: ``FORGETSCOPE_STORE``, else ``.store`` beside ``engine/``."""
+    chosen = os.environ.get("FORGETSCOPE_STORE", "")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    return Path(__file__).resolve().parents[2] / ".store"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store. A plain value: cheap to copy, picklable, safe in any number of threads and processes."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Open the store at ``path``, making it if there is nothing yet, and sweep what killed writers left.
+
+        A full disk does not stop it from opening: reading and deleting must still be possible then.
+
+        Raises:
+            StoreError: a file is in the way, the folder holds something else, was written by an unknown version, or
+                cannot be read or written. Nothing in it is changed.
+        """
+        store = cls(Path(path).expanduser().absolute())
+        store._create()
+        store._probe()
+        store.sweep()
+        return store
+
+    @property
+    def data_cache(self) -> Path:
+        """Folder for decoded data sets."""
+        return self.path / "data"
+
+    @property
+    def queue_path(self) -> Path:
+        """File of the queue, for :class:`engine.queue.Queue`."""
+        return self.path / "queue.sqlite3"
+
+    def artefact(self, kind: str, spec: Mapping[str, object]) -> Artefact:
+        """Return the artefact that ``spec`` names; nothing is created before it is written to.
+
+        ``spec`` must be the *whole* specification, the data's own hash included: equal specs share results.
+
+        Raises:
+            ValueError: ``kind`` is not lower-case letters and ``_``, or the spec is not plain, finite JSON data.
+            StoreError: its folder was written from a different spec.
+        """
+        return Artefact.of(kind, spec, root=self.path / "artefacts", temporary=self.path / "unfinished")
+
+    def run_folder(self, run_id: str) -> Path:
+        """Return the folder of one run, made if need be.
+
+        Raises:
+            ValueError: ``run_id`` is not hex digits.
+            StoreError: the folder cannot be made.
+        """
+        if not _RUN.fullmatch(run_id):
+            raise ValueError(f"a run's name is 4 to 64 hex digits, not {run_id!r}")
+        path = self.path / "runs" / run_id
+        with plain_words("make the run's folder", path):
+            path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def usage(self) -> dict[str, int]:
+        """Return bytes on disk by kind of artefact, then for the rest of the store.
+
+        The other entries ("decoded data", "run folders", "unfinished writes", "queue file") hold a space and so never
+        meet a kind's name. Cost: one look at every file.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        with plain_words("read the store", self.path):
+            used = {kind.name: folder_bytes(kind) for kind in sorted(_folders(self.path / "artefacts"))}
+            used["decoded data"] = folder_bytes(self.data_cache)
+            used["run folders"] = folder_bytes(self.path / "runs")
+            used["unfinished writes"] = folder_bytes(self.path / "unfinished")
+            used["queue file"] = sum(file_bytes(entry) for entry in self.path.glob(f"{self.queue_path.name}*"))
+        return used
+
+    def free_bytes(self) -> int:
+        """Return the bytes still free on the store's disk.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        with plain_words("read the store", self.path):
+            return shutil.disk_usage(self.path).free
+
+    def collect(self, keep: Set[tuple[str, str]]) -> int:
+        """Delete every artefact whose (kind, key) is not in ``keep`` and return the bytes freed.
+
+        The caller names what unfinished runs need, too. A part being written while its artefact is deleted is not
+        lost: its writer makes the folder anew.
+
+        Raises:
+            StoreError: the store may not be changed.
+        """
+        freed = 0
+        with plain_words("delete results", self.path):
+            for kind in _folders(self.path / "artefacts"):
+                for folder in _folders(kind):
+                    if (kind.name, folder.name) in keep:
+                        continue
+                    aside = self.path / "unfinished" / owned_name()
+                    try:
+                        folder.rename(aside)
+                    except FileNotFoundError:
+                        continue  # another process deletes the same
+                    before = folder_bytes(aside)
+                    remove(aside)
+                    freed += before - folder_bytes(aside)
+                sync(kind)
+        self.sweep()
+        return freed
+
+    def sweep(self) -> None:
+        """Delete unfinished writes whose process is gone from this host, or that are older than a day.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        with plain_words("read the store", self.path):
+            for entry in (self.path / "unfinished").iterdir():
+                if abandoned(entry):
+                    remove(entry)
+
+    def _create(self) -> None:
+        version = self.path / "VERSION"
+        with plain_words("open the store", self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise StoreError(
+                    f"The store {self.path} is a file, not a folder. Move it away, or choose another folder with "
+                    "FORGETSCOPE_STORE."
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                found = version.read_bytes()
+            except FileNotFoundError:
+                self._refuse_foreign()
+                text = canonical({"format": STORE_FORMAT}).encode()
+                # Hidden and in the root: "unfinished" must not exist before the folder says whose it is.
+                hidden = self.path / f".VERSION-{secrets.token_hex(6)}"
+                hidden.mkdir()
+                try:
+                    replace_file(version, text, temporary=hidden)
+                finally:
+                    remove(hidden)
+                found = version.read_bytes()
+        try:
+            said = json.loads(found)["format"]
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(
+                f"The file {version} is damaged: it should read {canonical({'format': STORE_FORMAT})}. If this folder "
+                "is a store, write that into it; nothing else was touched."
+            ) from None
+        if said != STORE_FORMAT:
+            raise StoreError(
+                f"The store {self.path} has format {said!r}; this Forgetscope reads format {STORE_FORMAT}. Use the "
+                "Forgetscope that wrote it, or choose another folder with FORGETSCOPE_STORE. Nothing was changed."
+            )
+
+    def _refuse_foreign(self) -> None:
+        """A folder with somebody's files in it is not made a store: their ``data/`` would become ours."""
+        strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != "lost+found"]
+        if strangers and not (self.path / "VERSION").exists():  # another process may have just made it
+            raise StoreError(
+                f"The folder {self.path} is not a store and not empty (it holds {sorted(strangers)[0]}). Choose an "
+                "empty or new folder."
+            )
+
+    def _probe(self) -> None:
+        """Make the folders and find out now, not in the middle of a run, whether they can be used."""
+        for folder in (self.path, *(self.path / name for name in _FOLDERS)):
+            with plain_words("read and write the store", folder):
+                try:
+                    folder.mkdir(exist_ok=True)
+                    next(folder.iterdir(), None)
+                    trial = folder / f".probe-{secrets.token_hex(6)}"
+                    trial.mkdir()
+                    trial.rmdir()
+                except FileExistsError:
+                    raise StoreError(
+                        f"A file is in the way at {folder}, where the store keeps a folder. Move it away."
+                    ) from None
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not folder.is_dir():
+                        raise
+
+
+def _folders(path: Path) -> list[Path]:
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        found = [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return found
