@@ -239,6 +239,11 @@ class Recipe:
             seed=seed,
         )
 
+    def methods_ids(self) -> tuple[str, ...]:
+        """Return a short name per method, unique within the recipe: its key, and a digest where a key repeats."""
+        keys = [m.key for m in self.methods]
+        return tuple(m.key if keys.count(m.key) == 1 else f"{m.key}-{digest(m.to_json())[:6]}" for m in self.methods)
+
     def hash(self) -> str:
         """Return the recipe's identity: 32 hex digits over its canonical JSON."""
         return digest(self.to_json())

@@ -20,13 +20,14 @@ class DataError(ValueError):
     """A data set cannot be read; the text says what is wrong and what to do, in words for a visitor."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageData:
     """Labelled pictures, split in train and test.
 
     ``x_train`` uint8 (N, C, H, W), ``y_train`` int64 (N,), ``x_test`` uint8 (T, C, H, W), ``y_test`` int64 (T,).
     ``top`` is the raw value of full brightness (255, or 16 for the digits). ``mean`` and ``std`` are per channel, of
     x / top over the training set. A *point* is a number from 0 to N+T-1: training examples first, then test examples.
+    Arrays that come from a cache are read-only views of files.
     """
 
     name: str
@@ -52,7 +53,9 @@ class ImageData:
     @functools.cached_property
     def hash(self) -> str:
         """128 bits over pixels, labels, class names and scale: what a result names as its data."""
-        sha = hashlib.sha256(canonical([self.top, list(self.classes), list(self.x_train.shape), len(self.x_test)]).encode())
+        sha = hashlib.sha256(
+            canonical([self.top, list(self.classes), list(self.x_train.shape), len(self.x_test)]).encode()
+        )
         for array in (self.x_train, self.y_train, self.x_test, self.y_test):
             sha.update(np.ascontiguousarray(array))
         return sha.hexdigest()[:32]
@@ -105,9 +108,18 @@ def image_data(
     )
 
 
+_BLOCK = 1 << 22
+"""Pixel values counted at once; bincount widens each to eight bytes."""
+
+
 def _histogram(x: np.ndarray) -> np.ndarray:
-    """Count each pixel value per channel, exactly and without a float copy of the data."""
-    return np.stack([np.bincount(x[:, c].ravel(), minlength=256) for c in range(x.shape[1])], axis=1)  # (256, C)
+    """Count each pixel value per channel: exact, without a float copy, a few megabytes of memory at a time."""
+    rows = max(1, _BLOCK // max(1, x[0, 0].size))
+    counts = np.zeros((256, x.shape[1]), np.int64)
+    for start in range(0, len(x), rows):
+        for c in range(x.shape[1]):
+            counts[:, c] += np.bincount(x[start : start + rows, c].ravel(), minlength=256)
+    return counts  # (256, C)
 
 
 Progress = Callable[[float, str], None]

@@ -10,7 +10,7 @@ from typing import ClassVar
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
 from engine.knobs import Configured
-from engine.records import Card
+from engine.records import Card, Training
 from engine.task import ForgetTask
 
 
@@ -24,6 +24,13 @@ class Unlearner(Configured, abc.ABC):
 
     card: ClassVar[Card]
     order: ClassVar[int] = 100
+
+    @abc.abstractmethod
+    def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:
+        """Return the cost of a whole run before it starts: forward-equivalent example passes per model.
+
+        Exact, not a guess: the last snapshot's ``cost`` equals it. ``forget`` and ``retain`` are numbers of examples.
+        """
 
     @abc.abstractmethod
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:

@@ -12,7 +12,7 @@ from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, Student
 from engine.ensemble import Ensemble
 from engine.knobs import Knob
 from engine.losses import cross_entropy
-from engine.records import Card
+from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask
 from engine.unlearners.base import Unlearner
@@ -46,6 +46,10 @@ class GradientDescent(Unlearner):
     epochs: Epochs = 5
     batch_size: BatchSize = 64
     momentum: Momentum = 0.9
+
+    def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
+        """Return 3 forward-equivalents per retain example and epoch."""
+        return 3.0 * retain * self.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         """Yield after each update on a retain batch."""
@@ -81,6 +85,10 @@ class GradientAscent(Unlearner):
     lr: LearningRate = 1e-2
     epochs: Epochs = 5
     batch_size: BatchSize = 64
+
+    def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
+        """Return 3 forward-equivalents per forget example and epoch."""
+        return 3.0 * forget * self.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         """Yield after each update on a forget batch."""
@@ -124,6 +132,13 @@ class NegGradPlus(Unlearner):
     ] = 0.95
     batch_size: BatchSize = 64
     momentum: Momentum = 0.9
+
+    def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
+        """Return 3 forward-equivalents per retain example and per forget example it is paired with."""
+        steps = self.epochs * -(-retain // self.batch_size)
+        cycles, rest = divmod(steps, -(-forget // self.batch_size))
+        paired = cycles * forget + min(rest * self.batch_size, forget)
+        return 3.0 * (self.epochs * retain + paired)
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         """Yield after each update on a retain batch paired with a forget batch."""

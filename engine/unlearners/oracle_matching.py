@@ -13,7 +13,7 @@ from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, Student
 from engine.ensemble import Ensemble
 from engine.knobs import Knob
 from engine.losses import squared_error
-from engine.records import Card
+from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask
 from engine.unlearners.base import Unlearner
@@ -48,6 +48,10 @@ class OracleMatching(Unlearner):
     ] = 0.5
     optimizer: Annotated[str, Knob("optimizer", "The update rule.", choices=("sgd", "adam"), advanced=True)] = "adam"
     batch_size: Annotated[int, Knob("batch size", "Examples per step.", low=1, high=4096, advanced=True)] = 64
+
+    def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
+        """Return 3 forward-equivalents per matched example."""
+        return 3.0 * (forget + round(self.retain_share * retain)) * self.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         """Yield after each update on a mixed batch."""

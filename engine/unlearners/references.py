@@ -34,6 +34,10 @@ class DoNothing(Unlearner):
         fails="It forgets nothing; its KLOM on the forget set is what there is to gain.",
     )
 
+    def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
+        """Return zero."""
+        return 0.0
+
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:  # noqa: ARG002
         """Yield the originals once: zero steps of zero."""
         yield Stepper(original, total=0, lr=0.0).snapshot()
@@ -56,6 +60,10 @@ class Retrain(Unlearner):
         year=2024,
         fails="Never; its KLOM is the noise floor, because it is compared with other retrained networks.",
     )
+
+    def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
+        """Return 3 forward-equivalents per retain example and epoch."""
+        return 3.0 * retain * training.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         """Yield every training step of the new networks; step 0 is a fresh initialisation, not the original."""
@@ -83,11 +91,17 @@ class PartialRetrain(Unlearner):
 
     share: Annotated[float, Knob("share", "Share of a full retrain's epochs.", low=0.01, high=1.0)] = 0.2
 
+    def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
+        """Return the rounded number of epochs' worth of a retrain."""
+        return 3.0 * retain * self._epochs(training)
+
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         """Yield every training step of the new networks."""
-        epochs = max(1, round(self.share * task.training.epochs))
-        shorter = dataclasses.replace(task.training, epochs=epochs)
+        shorter = dataclasses.replace(task.training, epochs=self._epochs(task.training))
         yield from _retrain(original, task, shorter, seed, self.key)
+
+    def _epochs(self, training: Training) -> int:
+        return max(1, round(self.share * training.epochs))
 
 
 def _retrain(original: Ensemble, task: ForgetTask, training: Training, seed: int, role: str) -> Iterator[Snapshot]:

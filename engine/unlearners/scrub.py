@@ -13,7 +13,7 @@ from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, Student
 from engine.ensemble import Ensemble
 from engine.knobs import Knob
 from engine.losses import kl_divergence
-from engine.records import Card
+from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask
 from engine.unlearners.base import Unlearner
@@ -56,6 +56,10 @@ class SCRUB(Unlearner):
     batch_size: Annotated[
         int, Knob("retain batch size", "Examples per minimise step.", low=1, high=4096, advanced=True)
     ] = 64
+
+    def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
+        """Return 4 forward-equivalents per example of either phase."""
+        return 4.0 * (min(self.maximise_epochs, self.epochs) * forget + self.epochs * retain)
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         """Yield after each update; in an epoch with a maximise phase, that phase comes before the minimise phase."""

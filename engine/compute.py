@@ -1,0 +1,488 @@
+"""The compute process: it owns the queue and the cluster, plans recipes into jobs, and writes progress to the queue.
+
+One per store. Sessions take turns job by job; a job that several runs want is done once. What is in the store is never
+computed again, so a restart only repeats what was in flight.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from distributed import Client, Future, KilledWorker, LocalCluster
+
+from engine.data.base import DataError
+from engine.experiment import Experiment, resolve
+from engine.forget.base import ForgetError
+from engine.jobs import Cancelled, Job
+from engine.knobs import BadSetting
+from engine.plan import Plan, data_info, make_plan, probe_job, probed
+from engine.queue import Queue, RunRow, fair
+from engine.records import Recipe
+from engine.store import Store, StoreError
+from engine.store.files import this_host
+from engine.worker import TOPIC, cancel_mark, work
+
+log = logging.getLogger("forgetscope.compute")
+
+TICK = 0.1
+"""Seconds between looks at the queue while nothing finishes."""
+PATIENCE = 60.0
+"""Seconds a full disk or a busy queue may last before the process gives up; its runs stay in the queue."""
+PLAIN = (DataError, ForgetError, BadSetting, StoreError)
+"""Errors whose text is already written for a visitor."""
+
+
+@dataclass
+class Active:
+    """A run while it is being worked on."""
+
+    row: RunRow
+    experiment: Experiment
+    plan: Plan
+    pending: dict[str, Job]
+    started: float
+    stopped_methods: dict[str, str] = field(default_factory=dict)
+    reported: set[str] = field(default_factory=set)
+    total: float = 0.0
+    computed: float = 0.0
+    told: float = 0.0
+
+
+@dataclass
+class Flight:
+    """A job in the cluster."""
+
+    job: Job
+    future: Future
+    share: float = 0.0
+    message: str = "waiting for a worker"
+    worker: str = ""
+
+
+class Compute:
+    """Serve the queue of one store until there is nothing to do for ``idle_exit`` seconds (None: for ever)."""
+
+    def __init__(
+        self, store: Store, *, scheduler: str | None = None, workers: int | None = None, idle_exit: float | None = None
+    ) -> None:
+        """Connect to ``scheduler``, or start a cluster of ``workers`` processes on the loopback address.
+
+        The caller holds :func:`engine.launch.compute_lock`.
+        """
+        self.store = store
+        self.queue = Queue(store.queue_path)
+        self._idle_exit = idle_exit
+        self._active: dict[str, Active] = {}
+        self._flights: dict[str, Flight] = {}
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._turn = 0
+        self._refused: dict[str, str] = {}
+        gpus = torch.cuda.device_count()
+        cores = os.cpu_count() or 1
+        self._device = "cuda" if gpus else "cpu"
+        self._threads = 1
+        self._cluster: LocalCluster | None = None
+        if scheduler is None:
+            count = workers or gpus or max(1, min(cores, 8))
+            self._threads = max(1, cores // count)
+            self._cluster = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+                memory_limit=0,
+                silence_logs=logging.ERROR,
+            )
+            self.client = Client(self._cluster, set_as_default=False)
+        else:
+            self.client = Client(scheduler, set_as_default=False, timeout="20s")
+        self.client.subscribe_topic(TOPIC, self._hear)
+        for mark in (store.path / "cancel").glob("*"):
+            mark.unlink(missing_ok=True)
+        (store.path / "cancel").mkdir(exist_ok=True)
+        store.sweep()
+
+    def stop(self) -> None:
+        """Ask :meth:`serve` to return soon; safe from a signal handler."""
+        self._stop.set()
+        self._wake.set()
+
+    def serve(self) -> None:
+        """Work until stopped or idle; a failing run never takes the process down with it."""
+        quiet_since, beaten, looked = time.monotonic(), 0.0, 0.0
+        trouble: float | None = None
+        try:
+            while not self._stop.is_set():
+                self._wake.wait(TICK)
+                self._wake.clear()
+                now = time.monotonic()
+                try:
+                    if now - beaten > 1.0:
+                        beaten = now
+                        self._beat()
+                    self._land()
+                    if now - looked > TICK:
+                        looked = now
+                        self._look()
+                    self._fly()
+                    self._tell()
+                    trouble = None
+                except StoreError as error:  # a full disk or a busy queue may pass; nothing in flight is lost
+                    trouble = trouble or now
+                    log.error("%s", error)
+                    if now - trouble > PATIENCE:
+                        raise
+                    self._stop.wait(1.0)
+                if self._active or self._flights:
+                    quiet_since = now
+                elif self._idle_exit is not None and now - quiet_since > self._idle_exit:
+                    break
+        finally:
+            self.queue.beat(pid=os.getpid(), host=this_host(), device=self._device, workers=0, state="stopped")
+            self.client.close()
+            if self._cluster is not None:
+                self._cluster.close()
+
+    # Runs: in from the queue, out when nothing is left.
+
+    def _look(self) -> None:
+        rows = {row.id: row for row in self.queue.unfinished()}
+        for gone in set(self._active) - set(rows):
+            del self._active[gone]
+        for run_id, row in rows.items():
+            if run_id not in self._active:
+                if row.cancel:
+                    self.queue.set_status(run_id, "cancelled")
+                else:
+                    self._admit(row)
+            elif row.cancel:
+                self._active[run_id].row = row
+                self._cancel(self._active[run_id])
+        self._answer()
+
+    def _admit(self, row: RunRow) -> None:
+        if row.status == "queued" and not self.queue.claim(row.id):
+            return  # cancelled in the meantime
+        try:
+            experiment = resolve(Recipe.from_json(row.recipe))
+            active = Active(row, experiment, Plan((), {}, complete=False), {}, started=time.monotonic())
+            self._active[row.id] = active
+            self._replan(active)
+        except PLAIN as error:
+            self._fail(row.id, str(error))
+
+    def _replan(self, active: Active) -> None:
+        active.plan = make_plan(active.experiment, self.store, self._device)
+        active.pending = {}
+        for job in active.plan.jobs:
+            if not job.done(self.store):
+                active.pending[job.id] = job
+            elif job.kind == "unlearned":
+                self._check_diverged(active, job)
+        active.total = sum(job.cost for job in active.plan.jobs)
+        for method in active.stopped_methods:
+            self._drop(active, method)
+        if active.plan.complete:
+            for job in active.plan.jobs:
+                if job.id not in active.pending:
+                    self._report(active, job)
+        self._finish_if_done(active)
+
+    def _finish_if_done(self, active: Active) -> None:
+        if active.pending or not active.plan.complete or active.row.cancel:
+            return
+        active.told = 0.0
+        self._tell_run(active)
+        self.queue.set_status(active.row.id, "done")
+        self._active.pop(active.row.id, None)
+
+    def _fail(self, run_id: str, error: str, trace: str = "") -> None:
+        self.queue.set_status(run_id, "failed", error=error, trace=trace)
+        self._active.pop(run_id, None)
+
+    def _cancel(self, active: Active) -> None:
+        """First press: ask the jobs only this run wants to stop. Second press: kill their workers."""
+        wanted = {job_id for other in self._active.values() if not other.row.cancel for job_id in other.pending}
+        mine = [f for job_id, f in self._flights.items() if job_id in active.pending and job_id not in wanted]
+        for flight in mine:
+            cancel_mark(str(self.store.path), flight.job.id).touch()
+            if active.row.cancel > 1:
+                self._kill(flight)
+        if not [f for f in mine if f.job.id in self._flights]:
+            self.queue.set_status(active.row.id, "cancelled")
+            self._active.pop(active.row.id, None)
+
+    def _kill(self, flight: Flight) -> None:
+        del self._flights[flight.job.id]
+        flight.future.cancel(force=True)
+        if flight.worker:
+            self.client.restart_workers([flight.worker], timeout=30, raise_for_error=False)
+        cancel_mark(str(self.store.path), flight.job.id).unlink(missing_ok=True)
+
+    # Jobs: out to the cluster, back from it.
+
+    def _fly(self) -> None:
+        """Fill the workers, one job per session in turn."""
+        free = sum(self.client.nthreads().values()) - len(self._flights)
+        while free > 0:
+            job = self._next_job()
+            if job is None:
+                return
+            # A fresh key per attempt: the cluster remembers a failed key's error.
+            key = f"{job.id}-{time.monotonic_ns()}"
+            future = self.client.submit(work, str(self.store.path), job, self._threads, key=key, retries=2, pure=False)
+            future.add_done_callback(lambda _future: self._wake.set())
+            self._flights[job.id] = Flight(job, future)
+            free -= 1
+
+    def _next_job(self) -> Job | None:
+        rows = [active.row for active in self._active.values() if not active.row.cancel]
+        sessions = list(dict.fromkeys(row.session for row in fair(rows)))
+        for offset in range(len(sessions)):
+            session = sessions[(self._turn + offset) % len(sessions)]
+            for row in fair(rows):
+                if row.session != session:
+                    continue
+                active = self._active[row.id]
+                for job in active.pending.values():
+                    if job.id not in self._flights and not any(n in active.pending for n in job.needs):
+                        self._turn = (self._turn + offset + 1) % len(sessions)
+                        return job
+        return None
+
+    def _land(self) -> None:
+        for job_id, flight in list(self._flights.items()):
+            if not flight.future.done():
+                continue
+            del self._flights[job_id]
+            cancel_mark(str(self.store.path), job_id).unlink(missing_ok=True)
+            wanting = [active for active in self._active.values() if job_id in active.pending]
+            status = flight.future.status
+            if status == "finished":
+                for active in wanting:
+                    self._done(active, flight.job)
+            elif status == "cancelled":
+                continue
+            else:
+                error = flight.future.exception()
+                if isinstance(error, Cancelled):
+                    continue  # a run that still wants it will submit it again
+                trace = "".join(traceback.format_exception(error))
+                for active in wanting:
+                    self._failed(active, flight.job, error, trace)
+                if not wanting:
+                    self._refused[job_id] = str(error)  # an estimate asked for it
+
+    def _done(self, active: Active, job: Job) -> None:
+        if not job.done(self.store):  # a marker can only be missing if somebody removed files
+            self._fail(
+                active.row.id, f"the result of {job.kind} {job.part} vanished from {self.store.path}; run it again"
+            )
+            return
+        active.pending.pop(job.id, None)
+        active.computed += job.cost
+        if job.kind in ("data", "probe", "forget"):
+            try:
+                self._replan(active)
+            except PLAIN as error:
+                self._fail(active.row.id, str(error))
+            return
+        if job.kind == "unlearned":
+            self._check_diverged(active, job)
+        self._report(active, job)
+        self._finish_if_done(active)
+
+    def _failed(self, active: Active, job: Job, error: BaseException, trace: str) -> None:
+        if isinstance(error, KilledWorker):
+            said = (
+                f"the worker process died several times while computing {job.kind} {job.part}, most likely for lack of "
+                "memory; choose a smaller chunk or batch size"
+            )
+        elif isinstance(error, PLAIN):
+            said = str(error)
+        else:
+            said = f"{job.kind} {job.part} failed: {type(error).__name__}: {error}"
+        log.error("%s\n%s", said, trace)
+        if job.kind in ("unlearned", "evaluation"):
+            self._stop_method(active, job.method, said)
+            self._finish_if_done(active)
+        else:
+            self._fail(active.row.id, said, trace)
+
+    def _check_diverged(self, active: Active, job: Job) -> None:
+        meta = self.store.artefact(job.kind, job.spec).read(job.part).json("meta")
+        if "diverged" in meta:
+            self._stop_method(active, job.method, meta["diverged"])
+
+    def _stop_method(self, active: Active, method: str, why: str) -> None:
+        """Stop one method and keep what it measured; the others go on."""
+        active.stopped_methods.setdefault(method, why)
+        self._drop(active, method)
+
+    def _drop(self, active: Active, method: str) -> None:
+        for job_id in [i for i, job in active.pending.items() if job.method == method]:
+            del active.pending[job_id]
+
+    def _report(self, active: Active, job: Job) -> None:
+        """Put the numbers of a finished evaluation, or the curve of a finished method, where pages look for them."""
+        if job.id in active.reported:
+            return
+        active.reported.add(job.id)
+        if job.kind == "unlearned":
+            meta = self.store.artefact(job.kind, job.spec).read(job.part).json("meta")
+            self.queue.put_frames(active.row.id, job.method, job.part, meta["frames"])
+        elif job.kind == "evaluation":
+            row = active.plan.rows[job.id]
+            part = self.store.artefact(job.kind, job.spec).read(row.part)
+            payload = {
+                "rows": part.json("rows"),
+                "spec": row.spec,
+                "parts": job.inputs["parts"],
+                "final": row.final,
+                "train": job.inputs["train"],
+                "forget": job.inputs["forget"],
+            }
+            self.queue.put_result(active.row.id, row.method, row.models, payload)
+
+    # Words: progress for pages and the command line.
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        said = event[1]
+        flight = self._flights.get(said["job"])
+        if flight is not None:
+            flight.share, flight.message, flight.worker = said["share"], said["message"], said["worker"]
+
+    def _beat(self) -> None:
+        busy = len(self._flights)
+        self.queue.beat(
+            pid=os.getpid(),
+            host=this_host(),
+            device=self._device,
+            workers=len(self.client.nthreads()),
+            state="busy" if busy else "idle",
+            message=f"{busy} jobs in flight" if busy else "",
+        )
+
+    def _tell(self) -> None:
+        for active in list(self._active.values()):
+            if time.monotonic() - active.told > 0.25:
+                active.told = time.monotonic()
+                self._tell_run(active)
+
+    def _tell_run(self, active: Active) -> None:
+        flying = [f for job_id, f in self._flights.items() if job_id in active.pending]
+        under_way = sum(f.share * f.job.cost for f in flying)
+        left = sum(job.cost for job in active.pending.values()) - under_way
+        elapsed = time.monotonic() - active.started
+        worked = active.computed + under_way
+        methods = {
+            name: {
+                "done": sum(1 for j in active.plan.jobs if j.method == name and j.id not in active.pending),
+                "total": sum(1 for j in active.plan.jobs if j.method == name),
+                "stopped": active.stopped_methods.get(name, ""),
+            }
+            for name in active.experiment.recipe.methods_ids()
+        }
+        self.queue.set_progress(
+            active.row.id,
+            {
+                "share": 1 - left / active.total if active.plan.complete and active.total else 0.0,
+                "planned": active.plan.complete,
+                "seconds_left": elapsed * left / worked if worked > 0 and active.plan.complete else None,
+                "elapsed": elapsed,
+                "jobs_done": len(active.plan.jobs) - len(active.pending),
+                "jobs": len(active.plan.jobs),
+                "doing": [_words(f) for f in flying],
+                "methods": methods,
+                "stopping": bool(active.row.cancel),
+            },
+        )
+
+    # Estimates: what a run will take, before anybody presses anything.
+
+    def _answer(self) -> None:
+        for question, recipe in self.queue.questions():
+            try:
+                answer = self._estimate(resolve(Recipe.from_json(recipe)))
+            except PLAIN as error:
+                answer = {"error": str(error)}
+            if answer is not None:
+                self.queue.answer(question, answer)
+
+    def _estimate(self, experiment: Experiment) -> dict[str, Any] | None:
+        """Return seconds and bytes a recipe will take; None while its probe still runs."""
+        plan = make_plan(experiment, self.store, self._device)
+        info = data_info(experiment, self.store)
+        measured = None
+        if info is not None:
+            misfit = experiment.architecture.misfit(tuple(info["shape"]))
+            if misfit:
+                return {"error": misfit}
+            probe = probe_job(experiment, info, self._device)
+            measured = probed(probe, self.store)
+        missing = [plan.jobs[0]] if info is None else [] if measured else [probe]
+        for job in missing:
+            if job.id in self._refused:
+                return {"error": self._refused.pop(job.id)}
+            if job.id not in self._flights:
+                future = self.client.submit(work, str(self.store.path), job, self._threads, pure=False)
+                future.add_done_callback(lambda _future: self._wake.set())
+                self._flights[job.id] = Flight(job, future)
+        if missing or info is None or measured is None:
+            return None
+        return estimate(experiment, plan, info, measured, self.store, workers=len(self.client.nthreads()))
+
+
+def estimate(
+    experiment: Experiment, plan: Plan, info: dict[str, Any], measured: dict[str, Any], store: Store, *, workers: int
+) -> dict[str, Any]:
+    """Return the seconds and bytes a recipe will take, from a measured probe and exact planned costs.
+
+    Before the forget set is known its size is taken as 5 % of the data, which only matters to methods that read it.
+    """
+    recipe = experiment.recipe
+    models = recipe.ensemble.models
+    if plan.complete:
+        passes = sum(job.cost for job in plan.jobs if not job.done(store))
+    else:
+        forget = max(1, info["train"] // 20)
+        retrain = 3.0 * recipe.training.epochs * info["train"]
+        costs = [
+            m.planned_cost(forget=forget, retain=info["train"] - forget, training=recipe.training)
+            for m in experiment.methods
+        ]
+        passes = models * (3 * retrain + sum(costs))
+        passes -= sum(job.cost for job in plan.jobs if job.done(store))
+    ensembles = 3 + len(experiment.methods)
+    points = info["train"] + info["test"]
+    return {
+        "seconds": passes * measured["seconds_per_pass"] / max(1, workers),
+        "bytes": ensembles * models * (4 * measured["parameters"] + 5 * points),
+        "strategy": measured["strategy"],
+        "device": measured["device"],
+        "cached": plan.complete and not [j for j in plan.jobs if not j.done(store)],
+    }
+
+
+def _words(flight: Flight) -> str:
+    job = flight.job
+    role = job.spec.get("role", "")
+    names = {
+        "data": "reading the pictures",
+        "probe": "timing this computer",
+        "forget": "choosing the forget set",
+        "trained": f"training {role}s" if role != "floor" else "training second oracles",
+        "unlearned": f"unlearning with {job.method}",
+        "evaluation": f"measuring {job.method}",
+    }
+    models = f", models {job.part}" if job.kind in ("trained", "unlearned") else ""
+    return f"{names[job.kind]}{models}: {flight.message}"

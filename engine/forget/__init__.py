@@ -1,0 +1,38 @@
+"""Forget sets: plug-ins that say which training pictures should be forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.forget.base import ForgetError, Selector
+from engine.knobs import BadSetting
+from engine.registry import discover
+
+
+def selectors() -> Mapping[str, type[Selector]]:
+    """Return every selector by key, in the order a visitor sees."""
+    return discover("engine.forget", Selector)
+
+
+def parse(text: str) -> Selector:
+    """Read a command-line form such as ``random:50``, ``class:3,5`` or ``indices:FILE``.
+
+    A file is read here and now: the selector holds the numbers, so that a recipe never holds a path.
+
+    Raises:
+        ForgetError: an unknown kind or settings that do not fit; one sentence that shows the known forms.
+    """
+    known = selectors()
+    kind, colon, rest = text.strip().partition(":")
+    kind = kind.strip()
+    if kind not in known:
+        forms = ", ".join(form for selector in known.values() for form in selector.forms[:1])
+        raise ForgetError(f"{text!r} is not a forget set; write one of {forms}")
+    if not colon or not rest.strip():
+        raise ForgetError(f"{text!r} does not say what to forget; write it like {' or '.join(known[kind].forms)}")
+    try:
+        return known[kind].parse(rest.strip())
+    except ForgetError:
+        raise
+    except BadSetting as error:
+        raise ForgetError(f"{error}; write it like {' or '.join(known[kind].forms)}") from error
