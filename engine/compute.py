@@ -14,6 +14,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
+import dask
 import torch
 from distributed import Client, Future, KilledWorker, LocalCluster
 
@@ -33,6 +34,15 @@ log = logging.getLogger("forgetscope.compute")
 
 TICK = 0.1
 """Seconds between looks at the queue while nothing finishes."""
+WORKER_ENVIRONMENT = {
+    "MALLOC_TRIM_THRESHOLD_": str(2**29),
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""What worker processes start with. Dask's own default trims the heap at 64 KiB, which hands every freed tensor back to
+the operating system and made training here 5 times slower (`benchmarks/LOG.md`)."""
 PATIENCE = 60.0
 """Seconds a full disk or a busy queue may last before the process gives up; its runs stay in the queue."""
 PLAIN = (DataError, ForgetError, BadSetting, StoreError)
@@ -93,15 +103,16 @@ class Compute:
         if scheduler is None:
             count = workers or gpus or max(1, min(cores, 8))
             self._threads = max(1, cores // count)
-            self._cluster = LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=None,
-                memory_limit=0,
-                silence_logs=logging.ERROR,
-            )
+            with dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}):
+                self._cluster = LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    memory_limit=0,
+                    silence_logs=logging.ERROR,
+                )
             self.client = Client(self._cluster, set_as_default=False)
         else:
             self.client = Client(scheduler, set_as_default=False, timeout="20s")

@@ -37,8 +37,10 @@ from engine.unlearners import unlearners
 
 FRAMES = 12
 """Evaluations along an unlearning run, evenly spread, besides step 0; the last one is the result."""
-CURVE_POINTS = 1000
+CURVE_POINTS = 500
 """Most points per split behind a curve; the final margins are always measured on every point."""
+PROBE_SECONDS = 0.5
+"""How long each strategy is timed."""
 EXPLODED = 1e3
 """A model whose median margin is larger than this has diverged: KLOM clips at 100, trained models stay below."""
 
@@ -173,7 +175,7 @@ def _probe(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: tor
         hooks.progress(0.5, f"timing the {strategy} strategy")
         start, examples, steps = time.perf_counter(), 0, 0
         first = next(snapshots).seen
-        while time.perf_counter() - start < 1.0 and steps < 200:
+        while time.perf_counter() - start < PROBE_SECONDS and steps < 200:
             snapshot = next(snapshots, None)
             if snapshot is None:
                 break
