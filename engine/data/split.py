@@ -28,7 +28,7 @@ def held_out(labels: np.ndarray, keys: Sequence[str], share: float = TEST_SHARE)
     """
     classes, counts = np.unique(labels, return_counts=True)
     quota = counts * share
-    take = np.minimum(np.floor(quota).astype(int), counts - 1)
+    take = np.floor(quota).astype(int)
     for i in np.argsort(take - quota, kind="stable"):
         if take.sum() < math.ceil(share * len(labels)) and take[i] < counts[i] - 1:
             take[i] += 1

@@ -71,7 +71,7 @@ class Indices(Selector):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read the numbers from the file at this path."""
-        return cls.of(read_file(Path(text).expanduser()))
+        return cls.of(read_file(Path(text)))
 
 
 def read_numbers(text: str) -> np.ndarray:
@@ -111,20 +111,21 @@ def read_file(path: Path) -> np.ndarray:
         ForgetError: no such file, too large, empty, a header line, anything but numbers.
     """
     try:
+        path = path.expanduser()
         if not path.is_file():
             raise ForgetError(
                 f"{path}: there is no such file; give a text, CSV or .npy file of training picture numbers"
             )
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~name of nobody
         if isinstance(error, ForgetError):
             raise
         raise ForgetError(f"{path} cannot be read: {error}") from error
     if len(data) > LARGEST_FILE:
         raise ForgetError(f"{path} is larger than {LARGEST_FILE // 10**6} MB, too large for a list of numbers")
     try:
-        numbers = _sorted(_npy(data)) if data.startswith(b"\x93NUMPY") else read_numbers(data.decode("utf-8-sig"))
+        numbers = _sorted(_npy(data)) if data.startswith(b"\x93NUMPY") else read_numbers(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ForgetError(f"{path} is not text; give a text, CSV or .npy file of training picture numbers") from error
     except ForgetError as error:

@@ -83,9 +83,8 @@ class Cluster(Selector):
         rows = np.sort(generator(seed, self.key).permutation(len(x))[: max(_FIT, self.clusters)])
         state = derive(seed, "forget:cluster:centres") % 2**32
         if x.shape[1] > _WIDE:
-            x = (
-                PCA(min(_NARROW, len(rows)), svd_solver="randomized", random_state=state).fit(x[rows]).transform(x)
-            )  # (N, D)
+            narrow = PCA(min(_NARROW, len(rows)), svd_solver="randomized", random_state=state)
+            x = narrow.fit(x[rows]).transform(x)  # (N, 64)
         means = KMeans(self.clusters, n_init=4, random_state=state)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # equal pictures: fewer clusters, told of below
