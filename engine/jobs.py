@@ -233,7 +233,7 @@ def _trained(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: t
         subset=subset,
     )
     watch = _Watch(hooks, device, splits=None)
-    _publish(artefact, job, watch.run(snapshots), watch, Images.of(data, "points", device), device)
+    _publish(artefact, job, watch.run(snapshots), watch, Images.of(data, "points", device), hooks, device)
 
 
 def _unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
@@ -268,7 +268,7 @@ def _unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device:
         with artefact.write(job.part) as out:
             out.json("meta", {**watch.meta(job, device), "diverged": str(error)})
         return
-    _publish(artefact, job, result, watch, points, device)
+    _publish(artefact, job, result, watch, points, hooks, device)
 
 
 def _evaluation(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:  # noqa: ARG001
@@ -378,7 +378,7 @@ class _Watch:
             "losses": {name: float(loss.mean()) for name, loss in snapshot.losses.items()},
         }
         for split, images in (self._splits or {}).items():
-            values, correct = _measure(snapshot.ensemble, images)
+            values, correct = _measure(snapshot.ensemble, images, self._hooks)
             _check_margins(values, snapshot)
             frame[split] = {
                 "accuracy": float(correct.float().mean()),
@@ -389,9 +389,15 @@ class _Watch:
 
 
 def _publish(
-    artefact: Artefact, job: Job, snapshot: Snapshot, watch: _Watch, points: Images, device: torch.device
+    artefact: Artefact,
+    job: Job,
+    snapshot: Snapshot,
+    watch: _Watch,
+    points: Images,
+    hooks: Hooks,
+    device: torch.device,
 ) -> None:
-    values, correct = _measure(snapshot.ensemble, points)
+    values, correct = _measure(snapshot.ensemble, points, hooks)
     meta = watch.meta(job, device)
     with artefact.write(job.part) as out:
         try:
@@ -405,10 +411,11 @@ def _publish(
         out.json("meta", meta)
 
 
-def _measure(ensemble: Ensemble, images: Images) -> tuple[Tensor, Tensor]:
+def _measure(ensemble: Ensemble, images: Images, hooks: Hooks) -> tuple[Tensor, Tensor]:
     """Return float32 margins (M, n) and whether the prediction is right (M, n)."""
     values, correct = [], []
     for span in ensemble.spans(len(images)):
+        hooks.progress(1.0, f"measuring margins, {span.start:,} of {len(images):,} points")
         logits = ensemble.logits_shared(images.pictures(span)).float()  # (M, B, C)
         values.append(margins(logits, images.y[span]))
         correct.append(logits.argmax(-1) == images.y[span])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.experiment import Experiment, Spec
-from engine.jobs import Job, part_name
+from engine.jobs import CURVE_POINTS, FRAMES, Job, part_name
 from engine.store import Store
 from engine.unlearners.base import Unlearner
 
@@ -109,7 +109,10 @@ def make_plan(experiment: Experiment, store: Store, device: str) -> Plan:
         strategy = answer["strategy"]
     work = {**dataset, "strategy": strategy}
     chunks = recipe.ensemble.chunks()
-    passes = 3.0 * recipe.training.epochs
+    points = info["train"] + info["test"]
+
+    def training_cost(examples: int, models: int) -> float:
+        return (3.0 * recipe.training.epochs * examples + points) * models
 
     originals = [
         Job(
@@ -118,7 +121,7 @@ def make_plan(experiment: Experiment, store: Store, device: str) -> Plan:
             part_name(chunk),
             inputs=work,
             needs=(data.id,),
-            cost=passes * info["train"] * (chunk[1] - chunk[0]),
+            cost=training_cost(info["train"], chunk[1] - chunk[0]),
         )
         for chunk in chunks
     ]
@@ -143,14 +146,15 @@ def make_plan(experiment: Experiment, store: Store, device: str) -> Plan:
             (experiment.oracle_spec(info["hash"], forget_hash), oracles),
             (experiment.floor_spec(info["hash"], forget_hash), teachers),
         ):
-            job = Job("trained", spec, part, inputs=work, needs=(forget.id,), cost=passes * kept * size)
+            job = Job("trained", spec, part, inputs=work, needs=(forget.id,), cost=training_cost(kept, size))
             kind.append(job)
             jobs.append(job)
         for name, method in zip(recipe.methods_ids(), experiment.methods, strict=True):
             spec = experiment.unlearned_spec(info["hash"], forget_hash, method)
-            cost = method.planned_cost(forget=len(indices), retain=kept, training=recipe.training) * size
+            curves = FRAMES * sum(min(n, CURVE_POINTS) for n in (len(indices), kept, info["test"]))
+            cost = method.planned_cost(forget=len(indices), retain=kept, training=recipe.training) + curves + points
             needed = [originals[number].id, *([teachers[number].id] if "oracle" in spec else [])]
-            job = Job("unlearned", spec, part, inputs=work, needs=tuple(needed), cost=cost, method=name)
+            job = Job("unlearned", spec, part, inputs=work, needs=tuple(needed), cost=cost * size, method=name)
             unlearned[name].append(job)
             jobs.append(job)
             if chunk[1] < 2:
