@@ -23,6 +23,7 @@ from engine.experiment import Experiment, resolve
 from engine.forget.base import ForgetError
 from engine.jobs import Cancelled, Job
 from engine.knobs import BadSetting
+from engine.metrics.base import MetricError
 from engine.plan import Plan, data_info, make_plan, probe_job, probed
 from engine.queue import Queue, RunRow, fair
 from engine.records import Recipe
@@ -45,7 +46,7 @@ WORKER_ENVIRONMENT = {
 the operating system and made training here 5 times slower (`benchmarks/LOG.md`)."""
 PATIENCE = 60.0
 """Seconds a full disk or a busy queue may last before the process gives up; its runs stay in the queue."""
-PLAIN = (DataError, ForgetError, BadSetting, StoreError)
+PLAIN = (DataError, ForgetError, MetricError, BadSetting, StoreError)
 """Errors whose text is already written for a visitor."""
 
 

@@ -32,15 +32,14 @@ def spans(points: int, width: int) -> Iterator[slice]:
 
 
 def joint_edges(*, oracle: np.ndarray, unlearned: np.ndarray, bins: int) -> np.ndarray:
-    """Return the edges of ``bins`` equal bins over the joint range of the two clipped samples, point by point.
+    """Return the edges of ``bins`` equal bins over the joint range of the two samples, point by point.
 
     ``oracle`` is (N, P), ``unlearned`` (N', P), of one dtype; the result has that dtype and equals
     ``np.linspace(low, high, bins + 1)`` bit for bit. Where all samples are equal the range gets width 1.
-    Margins must be finite.
+    Margins must be finite and clipped.
     """
     low = np.minimum(oracle.min(axis=0), unlearned.min(axis=0))  # (P,)
     high = np.maximum(oracle.max(axis=0), unlearned.max(axis=0))  # (P,)
-    low, high = np.clip(low, -CLIP, CLIP), np.clip(high, -CLIP, CLIP)  # the clip of an extreme is the extreme clipped
     high = np.where(low >= high, low + 1, high)  # (P,)
     step = (high - low) / bins  # (P,)
     edges = np.arange(bins + 1, dtype=low.dtype)[:, None] * step + low  # (bins + 1, P)

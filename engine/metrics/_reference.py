@@ -1,4 +1,4 @@
-"""KLOM the slow, obvious way: one point at a time with ``np.histogram``. What the fast one is tested and timed against."""
+"""KLOM the slow, obvious way: one point at a time with ``np.histogram``. The fast one is tested against it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def reference_klom(
 ) -> np.ndarray:
     """Return what :func:`engine.metrics.klom.klom` returns: (N, P) and (N', P) finite margins to (P,) nats.
 
-    Cost: about 0.1 ms per point.
+    Cost: about 0.05 to 0.1 ms per point.
     """
     point = _paper if convention == "paper" else _easydub
     return np.array([point(oracle[:, j], unlearned[:, j], bins) for j in range(oracle.shape[1])])
@@ -26,7 +26,7 @@ def _edges(one: np.ndarray, other: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _paper(oracle: np.ndarray, unlearned: np.ndarray, bins: int) -> float:
-    """KL(oracle || unlearned); the last bin is closed; whichever histogram is empty where the other is not gets 1e-5."""
+    """KL(oracle || unlearned); the last bin is closed; a bin that only one of the two leaves empty gets 1e-5 there."""
     oracle, unlearned = np.clip(oracle, -100, 100), np.clip(unlearned, -100, 100)
     edges = _edges(oracle, unlearned, bins)
     p = np.histogram(oracle, bins=edges)[0] / len(oracle)  # (bins,)

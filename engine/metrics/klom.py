@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from engine.metrics._bins import (
+    CLIP,
     CONVENTIONS,
+    EPS,
     Convention,
     MetricError,
     compared_edges,
@@ -33,6 +35,9 @@ __all__ = [
 
 LEVEL = 0.95
 """Share of the bootstrap distribution an interval holds."""
+KEPT = 0.75
+"""Share of the models in a resample. Half gave too narrow intervals, nine tenths too wide ones (see :func:`intervals`).
+"""
 
 _BLOCK = 1 << 17
 """Margins held at once by :func:`klom`: a block and its comparisons stay in a core's cache."""
@@ -79,7 +84,7 @@ def klom(
     Raises:
         MetricError: shapes that do not fit, fewer than one model, or margins that are not finite numbers.
 
-    Cost: (N + N') P bins comparisons, 2 to 4 ns per margin and sample; memory is a few megabytes whatever P.
+    Cost: (N + N') P bins comparisons, about 5 ns per margin at 20 bins; a few megabytes of memory whatever P.
 
     Source: "Unlearning via Simulated Oracle Matching", Definition 3 and Appendix F.1.
     """
@@ -88,9 +93,7 @@ def klom(
     return _per_point(oracle, unlearned, rows, np.arange(oracle.shape[1]), convention, bins)
 
 
-def floor(
-    *, oracle: np.ndarray, second: np.ndarray, convention: Convention = "paper", bins: int = 20
-) -> np.ndarray:
+def floor(*, oracle: np.ndarray, second: np.ndarray, convention: Convention = "paper", bins: int = 20) -> np.ndarray:
     """Say what KLOM a perfect method would score: that of a second, independent ensemble of oracles.
 
     The value falls with the number of models (one Gaussian, mean / 95th percentile over points: 3.0 / 5.0 for 20
@@ -166,13 +169,22 @@ def intervals(
 ) -> dict[str, dict[str, tuple[float, float]]]:
     """Bootstrap over models: 95% intervals of summaries of KLOM over the points of each split.
 
-    Each resample draws N oracles and N' unlearned models with replacement (a model brings all its points). Resampled
-    ensembles hold only about 63% distinct models, and KLOM grows as models get fewer, so the resampled values sit well
-    above the measured one. What is used is their spread: it is moved so that its median lies on the measured value,
-    and cut at 0. The interval therefore always contains the measured value, and speaks of ensembles of *this* size.
+    Each resample draws three quarters of the oracles and of the unlearned models, without replacement (a model brings
+    all its points). Only the spread of the resampled values is used: KLOM grows as models get fewer, so they sit well
+    above the measured value, and a plain percentile interval would miss the truth. The spread around their median is
+    widened by sqrt(kept / left out), which turns the spread of subsamples into that of fresh ensembles of the full
+    size, laid around the measured value, and cut at 0 and at the ceiling. So the interval always contains the measured
+    value, and speaks about ensembles of *this* size: where a repeat of the whole experiment would come out on average.
+
+    Measured, as the share of 120 repeated experiments whose interval held the average of them all (Gaussian margins at
+    200 points, 20 or 100 models, shifts from 0 to 5 standard deviations, models independent or alike over points with
+    correlation up to 0.8, 200 resamples): 95th percentile 0.80 to 1.00, mean 0.88 to 1.00. The low end is where the
+    percentile nears the ceiling while points move together, the high end is at the noise floor, where intervals are
+    about twice too wide. Drawing all models with replacement, the textbook way, held it in 0.74 to 1.00 with intervals
+    of the mean up to four times too wide; its plain percentile interval in 0.00 to 0.66.
 
     The bins are those of the full sample; a resample that lacks the extremes would have had slightly narrower ones.
-    Thus a resample's histogram is a weighted sum of comparisons made once, one matrix product for all resamples.
+    Thus a resample's histogram is a sum of comparisons made once, and one matrix product serves all resamples.
 
     Args:
         oracle: margins of the oracles, float (N, P).
@@ -188,7 +200,7 @@ def intervals(
         ``{split: {summary: (low, high)}}``, nats.
 
     Raises:
-        MetricError: an empty split, or what :func:`klom` refuses.
+        MetricError: an empty split, fewer than two models on a side, or what :func:`klom` refuses.
 
     Cost: resamples x points x bins x (N + N') multiplications; 200 resamples of 100 x 100 models at 1,797 points take
     under a second on one core. Memory is bounded by doing a few points and resamples at a time.
@@ -198,6 +210,8 @@ def intervals(
     for split, chosen in points.items():
         if len(chosen) == 0:
             raise MetricError(f"the split {split} has no points, so there is nothing to summarise")
+    if min(map(len, rows)) < 2:
+        raise MetricError("an interval over models needs at least 2 oracles and 2 unlearned models")
     if resamples < 2:
         raise MetricError(f"an interval needs at least 2 resamples, not {resamples}")
     columns = np.unique(np.concatenate([np.asarray(chosen, np.int64) for chosen in points.values()]))  # (n,)
@@ -208,32 +222,44 @@ def intervals(
     seen: dict[str, dict[str, list[np.ndarray]]] = {split: {name: [] for name in summaries} for split in points}
     for group in spans(resamples, int(np.clip((1 << 23) // len(columns), 1, 256))):
         count = group.stop - group.start
-        weights = [
-            rng.multinomial(len(kept), np.full(len(kept), 1 / len(kept)), count).astype(np.float32)  # (R, N)
-            for rng, kept in zip(draws, rows, strict=True)
-        ]
+        weights = [_drawn(rng, len(kept), count) for rng, kept in zip(draws, rows, strict=True)]  # (R, N)
         values = _resampled(oracle, unlearned, rows, columns, weights, convention, bins)  # (R, n)
         for split, place in places.items():
             for name, quantile in summaries.items():
                 seen[split][name].append(_summary(values[:, place], quantile))  # (R,)
+    widen = float(np.mean([np.sqrt(_kept(len(side)) / (len(side) - _kept(len(side)))) for side in rows]))
     return {
         split: {
-            name: _centred(np.concatenate(seen[split][name]), float(_summary(measured[place], quantile)))
+            name: _centred(np.concatenate(seen[split][name]), float(_summary(measured[place], quantile)), widen)
             for name, quantile in summaries.items()
         }
         for split, place in places.items()
     }
 
 
+def _kept(models: int) -> int:
+    """Return how many of ``models`` a resample keeps: about :data:`KEPT`, at least one, and never all."""
+    return min(max(1, round(KEPT * models)), models - 1)
+
+
+def _drawn(rng: np.random.Generator, models: int, count: int) -> np.ndarray:
+    """Draw ``count`` subsamples: float32 (R, N), 1 where a model is kept and 0 where it is left out."""
+    chosen = rng.random((count, models)).argsort(axis=1)[:, : _kept(models)]  # (R, kept)
+    weights = np.zeros((count, models), np.float32)  # (R, N)
+    np.put_along_axis(weights, chosen, 1.0, axis=1)
+    return weights
+
+
 def _summary(values: np.ndarray, quantile: float | None) -> np.ndarray:
     return values.mean(axis=-1) if quantile is None else np.quantile(values, quantile, axis=-1)
 
 
-def _centred(replicates: np.ndarray, measured: float) -> tuple[float, float]:
-    """Move the replicates' median onto the measured value; return the bounds of the middle :data:`LEVEL` of them."""
+def _centred(resampled: np.ndarray, measured: float, widen: float) -> tuple[float, float]:
+    """Lay the spread of the middle :data:`LEVEL` of the resampled values, widened, around the measured value."""
     tail = (1 - LEVEL) / 2
-    low, middle, high = np.quantile(replicates, [tail, 0.5, 1 - tail])
-    return max(0.0, float(measured + (low - middle))), float(measured + (high - middle))
+    low, middle, high = np.quantile(resampled, [tail, 0.5, 1 - tail])
+    lowest, highest = measured + widen * (low - middle), measured + widen * (high - middle)
+    return max(0.0, float(lowest)), min(float(highest), max(measured, float(-np.log(EPS))))
 
 
 def _per_point(
@@ -263,7 +289,7 @@ def _resampled(
     convention: Convention,
     bins: int,
 ) -> np.ndarray:
-    """KLOM of R resamples, (R, N) and (R, N') float32 weights, at n points: (R, n)."""
+    """KLOM of R resamples, 0 and 1 in (R, N) and (R, N') float32 weights, at n points: (R, n)."""
     count = len(weights[0])
     result = np.empty((count, len(columns)))  # (R, n)
     for span in spans(len(columns), max(1, _REPLICATES // (bins * max(count, *map(len, rows))))):
@@ -274,7 +300,9 @@ def _resampled(
             reaches = (side[:, None, :] >= edges).astype(np.float32)  # (N, K, W)
             # Whole numbers below 2^24 are exact in float32, so the sum does not depend on its order.
             at_least = weight @ reaches.reshape(len(side), -1)  # (R, K * W)
-            shares.append(histogram(at_least.reshape(count, *edges.shape), len(side), convention))  # (R, bins, W)
+            shares.append(
+                histogram(at_least.reshape(count, *edges.shape), _kept(len(side)), convention)
+            )  # (R, bins, W)
         result[:, span] = divergence(oracle=shares[0], unlearned=shares[1], convention=convention)  # (R, W)
     return result
 
@@ -282,11 +310,15 @@ def _resampled(
 def _block(
     oracle: np.ndarray, unlearned: np.ndarray, rows: tuple[np.ndarray, np.ndarray], columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Copy a few points of the chosen models, contiguous and of one float type: (N, W), (N', W)."""
+    """Copy a few points (ascending) of the chosen models, clipped and of one float type: (N, W), (N', W)."""
     kind = np.float32 if oracle.dtype == unlearned.dtype == np.float32 else np.float64
+    first, last = int(columns[0]), int(columns[-1])
+    # A run of neighbours is cut out as a slice, which copies several times faster than picking them one by one.
+    picked = slice(first, last + 1) if last - first + 1 == len(columns) else columns  # columns ascend
     one, other = (
-        np.ascontiguousarray(side[:, columns][kept], kind)
+        np.ascontiguousarray(np.clip(block if len(kept) == len(side) else block[kept], -CLIP, CLIP, dtype=kind))
         for side, kept in zip((oracle, unlearned), rows, strict=True)
+        for block in (side[:, picked],)
     )
     return one, other
 
