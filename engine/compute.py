@@ -194,19 +194,17 @@ class Compute:
 
     def _replan(self, active: Active) -> None:
         active.plan = make_plan(active.experiment, self.store, self._device)
-        active.pending = {}
-        for job in active.plan.jobs:
-            if not job.done(self.store):
-                active.pending[job.id] = job
-            elif job.kind == "unlearned":
+        active.pending = {job.id: job for job in active.plan.jobs if not job.done(self.store)}
+        finished = [job for job in active.plan.jobs if job.id not in active.pending]
+        for job in finished:
+            if job.kind == "unlearned":
                 self._check_diverged(active, job)
         active.total = sum(job.cost for job in active.plan.jobs)
         for method in active.stopped_methods:
             self._drop(active, method)
         if active.plan.complete:
-            for job in active.plan.jobs:
-                if job.id not in active.pending:
-                    self._report(active, job)
+            for job in finished:
+                self._report(active, job)
         self._finish_if_done(active)
 
     def _finish_if_done(self, active: Active) -> None:
@@ -407,6 +405,7 @@ class Compute:
         self.queue.set_progress(
             active.row.id,
             {
+                "device": self._device,
                 "share": 1 - left / active.total if active.plan.complete and active.total else 0.0,
                 "planned": active.plan.complete,
                 "seconds_left": elapsed * left / worked if worked > 0 and active.plan.complete else None,

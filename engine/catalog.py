@@ -1,0 +1,92 @@
+"""What the registries hold, as plain data: for documents, the command line, and pages, which must not import torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from engine.knobs import Configured
+from engine.records import EnsembleSize, Measuring, Training, digest
+from engine.store import Store, StoreError
+
+ENGINE = Path(__file__).resolve().parent
+EXTRAS = ("order", "needs", "last_convolution", "smallest", "forms")
+
+
+def describe() -> dict[str, Any]:
+    """Return every plug-in's key, card and knobs by family, and the knobs of training, ensemble and measuring.
+
+    Imports every plug-in, and so torch: about two seconds in a fresh process.
+    """
+    from engine.data import datasets
+    from engine.forget import selectors
+    from engine.metrics import metrics
+    from engine.models import architectures
+    from engine.unlearners import unlearners
+
+    families = {
+        "datasets": datasets(),
+        "models": architectures(),
+        "forget": selectors(),
+        "methods": unlearners(),
+        "metrics": metrics(),
+    }
+    found: dict[str, Any] = {name: [_plugin(p) for p in known.values()] for name, known in families.items()}
+    for name, settings in (("training", Training), ("ensemble", EnsembleSize), ("measuring", Measuring)):
+        found[name] = [field.describe() for field in settings.fields()]
+    return found
+
+
+def load(store: Store) -> dict[str, Any]:
+    """Return :func:`describe` without importing torch: from the store, or from a process of its own once per change.
+
+    Raises:
+        StoreError: the engine cannot describe itself; the text holds the last line it said.
+    """
+    cached = store.path / f"catalog-{_fingerprint()}.json"
+    try:
+        return json.loads(cached.read_text())
+    except (OSError, ValueError):
+        pass  # not there yet, or cut short by a full disk: made again below
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "catalog"],
+        cwd=ENGINE.parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise StoreError(f"The engine could not list its methods: {last}")
+    found = json.loads(done.stdout)
+    aside = cached.with_suffix(f".{_fingerprint(str(cached))}.tmp")
+    try:
+        aside.write_text(done.stdout)
+        aside.replace(cached)
+        for old in store.path.glob("catalog-*.json"):
+            if old != cached:
+                old.unlink(missing_ok=True)
+    except OSError:
+        aside.unlink(missing_ok=True)  # a cache that cannot be written costs two seconds next time, nothing else
+    return found
+
+
+def _plugin(plugin: type[Configured]) -> dict[str, Any]:
+    extras = {name: getattr(plugin, name) for name in EXTRAS if hasattr(plugin, name)}
+    return {
+        "key": plugin.key,
+        "card": plugin.card.describe(),  # type: ignore[attr-defined]
+        "fields": [field.describe() for field in plugin.fields()],
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in extras.items()},
+    }
+
+
+def _fingerprint(salt: str = "") -> str:
+    files = sorted(ENGINE.rglob("*.py"))
+    stats = [(str(f.relative_to(ENGINE)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return digest([salt, sys.version, stats])[:16]

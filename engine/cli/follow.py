@@ -1,0 +1,79 @@
+"""Waiting for a run: starts a compute process when none serves the store, shows progress, passes Ctrl-C on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from tqdm import tqdm
+
+from engine.launch import compute_running, ensure_compute
+from engine.queue import Queue, RunRow
+from engine.store import Store, StoreError
+
+POLL = 0.2
+STARTS = 3
+"""Compute processes started for one run before giving up: one that dies again and again will not get better."""
+
+
+def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
+    """Return the run once it is done, failed or cancelled.
+
+    The first Ctrl-C asks the run to stop and goes on waiting, the second stops it at once.
+
+    Raises:
+        StoreError: the compute process died three times.
+        KeyboardInterrupt: the run was cancelled from here.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+    interrupted = 0
+    said = ""
+    with tqdm(total=100, unit="%", disable=not sys.stderr.isatty(), bar_format="{l_bar}{bar}| {desc}") as bar:
+        while True:
+            try:
+                row = queue.run(run_id)
+                if row.over:
+                    break
+                if not compute_running(store):
+                    if len(started) == STARTS:
+                        raise StoreError(
+                            f"The compute process died {STARTS} times; {store.path / 'compute.log'} says why."
+                        )
+                    process = ensure_compute(store, idle_exit=3.0)
+                    if process is not None:
+                        started.append(process)
+                        _settle(process, store)
+                said = _show(bar, row, said)
+                time.sleep(POLL)
+            except KeyboardInterrupt:
+                interrupted += 1
+                queue.request_cancel(run_id)
+                bar.write("stopping; press Ctrl-C again to stop at once", file=sys.stderr)
+    for process in started:
+        process.poll()
+    if interrupted:
+        raise KeyboardInterrupt
+    return row
+
+
+def _settle(process: subprocess.Popen[bytes], store: Store) -> None:
+    """Wait until the new process holds the lock or has ended, so that it is not started twice."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and not compute_running(store) and time.monotonic() < deadline:
+        time.sleep(POLL / 2)
+
+
+def _show(bar: tqdm, row: RunRow, said: str) -> str:
+    """Move the bar on a terminal; elsewhere print a line when the work changes."""
+    doing = "; ".join(row.progress.get("doing", [])) or row.status
+    left = row.progress.get("seconds_left")
+    if not bar.disable:
+        bar.n = round(100 * row.progress.get("share", 0.0))
+        bar.set_description_str(f"{doing[:70]}, {left:.0f} s left" if left is not None else doing[:70])
+        return said
+    stage = ", ".join(sorted({words.split(",")[0].split(":")[0] for words in row.progress.get("doing", [])}))
+    if stage and stage != said:
+        print(f"{100 * row.progress.get('share', 0.0):3.0f} % {stage}", file=sys.stderr)
+        return stage
+    return said
