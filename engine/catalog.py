@@ -13,7 +13,7 @@ from engine.records import EnsembleSize, Measuring, Training, digest
 from engine.store import Store, StoreError
 
 ENGINE = Path(__file__).resolve().parent
-EXTRAS = ("order", "needs", "last_convolution", "smallest", "forms")
+EXTRAS = ("order", "needs", "reads", "last_convolution", "smallest", "forms")
 
 
 def describe() -> dict[str, Any]:
@@ -77,12 +77,12 @@ def load(store: Store) -> dict[str, Any]:
 
 
 def _plugin(plugin: type[Configured]) -> dict[str, Any]:
-    extras = {name: getattr(plugin, name) for name in EXTRAS if hasattr(plugin, name)}
+    extras = {name: getattr(plugin, name, None) for name in EXTRAS}
     return {
         "key": plugin.key,
         "card": plugin.card.describe(),  # type: ignore[attr-defined]
         "fields": [field.describe() for field in plugin.fields()],
-        **{name: list(value) if isinstance(value, tuple) else value for name, value in extras.items()},
+        **{n: list(v) if isinstance(v, tuple) else v for n, v in extras.items() if v is not None and not callable(v)},
     }
 
 
