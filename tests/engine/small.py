@@ -1,0 +1,73 @@
+"""A tiny data set and tiny settings shared by the engine's tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from engine.data.base import ImageData, image_data
+from engine.models import architectures
+from engine.models.base import Architecture, Net
+from engine.records import Training
+from engine.task import ForgetTask, Images
+
+CPU = torch.device("cpu")
+FORGET = torch.tensor([3, 7, 8, 20, 31, 33])
+
+
+def data(side: int = 4, channels: int = 1, train: int = 48, classes: int = 3, seed: int = 0) -> ImageData:
+    """Return random pictures whose label can be learned from the brightest third."""
+    rng = np.random.default_rng(seed)
+    n = train + 12
+    y = rng.integers(0, classes, n)
+    x = rng.integers(0, 120, (n, channels, side, side)).astype(np.uint8)
+    for i, label in enumerate(y):
+        x[i, :, label % side] += 100
+    return image_data(
+        name="small",
+        classes=tuple("abcdefgh"[:classes]),
+        x_train=x[:train],
+        y_train=y[:train],
+        x_test=x[train:],
+        y_test=y[train:],
+    )
+
+
+def net(architecture: Architecture | None = None, source: ImageData | None = None) -> Net:
+    source = source or data()
+    return Net(architecture or architectures()["mlp"](hidden=8), source.shape, len(source.classes))
+
+
+def images(source: ImageData | None = None) -> Images:
+    return Images.of(source or data(), "train", CPU)
+
+
+def training(**settings: object) -> Training:
+    return Training.from_settings({"epochs": 2, "batch_size": 16, "lr": 0.05, **settings})
+
+
+def task(
+    of: Net, source: Images, reads: tuple[str, ...], oracle: object = None, recipe: Training | None = None
+) -> ForgetTask:
+    kept = torch.ones(len(source), dtype=torch.bool)
+    kept[FORGET] = False
+    return ForgetTask(
+        net=of,
+        training=recipe or training(),
+        reads=reads,
+        _forget=source.take(FORGET),
+        _retain=source.take(kept.nonzero()[:, 0]),
+        _oracle=oracle,
+    )
+
+
+def same(a: object, b: object) -> bool:
+    """Whether two ensembles are equal bit for bit."""
+    first, second = a.tensors(), b.tensors()
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def close(a: object, b: object, tolerance: float = 1e-4) -> bool:
+    """Whether two ensembles are equal up to rounding."""
+    first, second = a.tensors(), b.tensors()
+    return all(torch.allclose(first[k].double(), second[k].double(), atol=tolerance, rtol=tolerance) for k in first)

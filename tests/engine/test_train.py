@@ -1,0 +1,184 @@
+"""Training: one meaning for both strategies and every chunking, and nobody sees what they should not."""
+
+import math
+
+import pytest
+import small
+import torch
+from torch import nn
+
+from engine.descent import learning_rate
+from engine.ensemble import Ensemble
+from engine.models import architectures
+from engine.records import Training
+from engine.seeds import derive
+from engine.streams import Streams
+from engine.train import last, train
+
+TINY = {
+    "logistic": {},
+    "mlp": {"hidden": 8},
+    "cnn": {"channels": 4},
+    "lenet5": {},
+    "resnet9": {"width": 4},
+}
+
+
+def trained(net, images, ids, *, strategy="stacked", subset=None, recipe=None, seed=0, role="original"):
+    recipe = recipe or small.training()
+    return last(train(net, images, recipe, seed=seed, role=role, ids=ids, strategy=strategy, subset=subset)).ensemble
+
+
+@pytest.mark.parametrize("key", TINY)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_stacked_equals_looped(key, optimizer):
+    """Catches an optimiser or a statistic that couples models in one strategy only."""
+    source = small.data(side=12)
+    net = small.net(architectures()[key](**TINY[key]), source)
+    recipe = small.training(optimizer=optimizer, lr=0.003 if optimizer == "adam" else 0.02)
+    a = trained(net, small.images(source), range(3), recipe=recipe)
+    b = trained(net, small.images(source), range(3), recipe=recipe, strategy="looped")
+    assert small.close(a, b, 2e-3)
+    assert not small.close(
+        a, Ensemble.initial(net, seed=0, role="original", ids=range(3), device=small.CPU, strategy="stacked"), 2e-3
+    )
+
+
+@pytest.mark.parametrize("key", ["mlp", "resnet9"])
+def test_chunking_does_not_matter(key):
+    """Catches streams or initialisations that depend on a model's position instead of its number."""
+    source = small.data(side=12)
+    net = small.net(architectures()[key](**TINY[key]), source)
+    images = small.images(source)
+    whole = trained(net, images, range(4))
+    parts = Ensemble.join([trained(net, images, range(2)), trained(net, images, range(2, 4))])
+    assert small.close(whole, parts)
+    assert small.close(whole[2:3], trained(net, images, [2]))
+
+
+def test_a_recipe_repeats_to_the_bit():
+    net, images = small.net(), small.images()
+    assert small.same(trained(net, images, range(3)), trained(net, images, range(3)))
+    assert not small.same(trained(net, images, range(3)), trained(net, images, range(3), seed=1))
+    assert not small.same(trained(net, images, range(3)), trained(net, images, range(3), role="oracle"))
+
+
+def test_an_oracle_never_sees_the_forget_set():
+    """Catches an oracle that draws forget examples: poisoned pictures and labels must not move one bit."""
+    source = small.data()
+    images = small.images(source)
+    kept = torch.tensor([i for i in range(len(images)) if i not in small.FORGET.tolist()])
+    clean = trained(small.net(), images, range(2), subset=kept)
+    images.x[small.FORGET] = 255
+    images.y[small.FORGET] = (images.y[small.FORGET] + 1) % 3
+    assert small.same(clean, trained(small.net(), images, range(2), subset=kept))
+    assert not small.same(trained(small.net(), small.images(source), range(2)), trained(small.net(), images, range(2)))
+
+
+def test_subsets_of_different_sizes_equal_training_each_alone():
+    """Catches padding, and a shared number of steps, in ensembles of shards and halves."""
+    images = small.images()
+    mask = torch.zeros(3, len(images), dtype=torch.bool)
+    mask[0, :20] = True
+    mask[1, 5:45] = True
+    mask[2, 10:30] = True
+    snapshots = list(
+        train(small.net(), images, small.training(), seed=0, role="r", ids=[4, 5, 6], strategy="stacked", subset=mask)
+    )
+    assert snapshots[-1].step == snapshots[-1].total
+    for m, number in enumerate([4, 5, 6]):
+        alone = trained(small.net(), images, [number], role="r", subset=mask[m].nonzero()[:, 0])
+        assert small.close(snapshots[-1].ensemble[m : m + 1], alone)
+
+
+def test_an_empty_subset_is_refused():
+    mask = torch.zeros(2, 48, dtype=torch.bool)
+    mask[0] = True
+    with pytest.raises(ValueError, match="model 1 has an empty"):
+        list(
+            train(
+                small.net(),
+                small.images(),
+                small.training(),
+                seed=0,
+                role="r",
+                ids=[0, 1],
+                strategy="stacked",
+                subset=mask,
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"schedule": "constant", "weight_decay": 0.01},
+        {"schedule": "one_cycle", "warmup": 0.4},
+        {"label_smoothing": 0.2},
+        {"optimizer": "adam", "lr": 0.01, "weight_decay": 0.1},
+    ],
+)
+def test_equals_a_plain_pytorch_loop(settings):
+    recipe = small.training(**settings)
+    net, images = small.net(), small.images()
+    ours = trained(net, images, [5], recipe=recipe)
+    model = net.initial(derive(0, "original", 5)).train()
+    if recipe.optimizer == "sgd":
+        optimizer = torch.optim.SGD(
+            model.parameters(), momentum=recipe.momentum, weight_decay=recipe.weight_decay, lr=1.0
+        )
+    else:
+        optimizer = torch.optim.Adam(model.parameters(), weight_decay=recipe.weight_decay, lr=1.0)
+    streams = Streams(0, "original:batches", [5], small.CPU)
+    step, total = 0, recipe.epochs * 3
+    for _ in range(recipe.epochs):
+        for positions in streams.epoch(len(images), recipe.batch_size):
+            optimizer.param_groups[0]["lr"] = learning_rate(recipe, step, total)
+            x, y = images.batch(positions[0])
+            loss = nn.functional.cross_entropy(model(x), y, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+    assert step == total
+    for name, weight in model.named_parameters():
+        assert torch.allclose(weight, ours.params[name][0], atol=1e-5), name
+
+
+def test_schedules_have_their_closed_forms():
+    def at(step, **settings):
+        return learning_rate(Training(lr=2.0, **settings), step, 100)
+
+    assert at(73, schedule="constant") == 2.0
+    assert at(0, schedule="cosine") == 2.0
+    assert at(50, schedule="cosine") == pytest.approx(1.0)
+    assert at(99, schedule="cosine") == pytest.approx(1 + math.cos(0.99 * math.pi))
+    peak = max(range(100), key=lambda s: at(s, schedule="one_cycle", warmup=0.2))
+    assert peak == 20
+    assert at(20, schedule="one_cycle", warmup=0.2) == 2.0
+    assert at(60, schedule="one_cycle", warmup=0.2) == pytest.approx(1.0)
+    rises = [at(s, schedule="one_cycle", warmup=0.2) for s in range(21)]
+    assert rises == sorted(rises)
+    assert rises[0] > 0
+
+
+def test_bf16_trains_and_leaves_float32_weights():
+    full = trained(small.net(), small.images(), range(2))
+    half = trained(small.net(), small.images(), range(2), recipe=small.training(precision="bf16"))
+    assert all(v.dtype == torch.float32 for v in half.params.values())
+    assert not small.same(full, half)
+    assert small.close(full, half, 0.1)
+
+
+def test_global_state_is_left_alone():
+    torch.manual_seed(7)
+    state = torch.random.get_rng_state()
+    trained(small.net(), small.images(), range(2))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.is_grad_enabled()
+
+
+def test_cost_counts_three_forwards_an_example():
+    final = last(train(small.net(), small.images(), small.training(), seed=0, role="r", ids=[0], strategy="stacked"))
+    assert (final.seen, final.cost, final.step, final.total) == (96, 288.0, 6, 6)

@@ -1,0 +1,249 @@
+"""End to end: recipes through the queue, a real compute process and real workers, on the digits, with tiny models."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.launch import compute_running
+from engine.queue import Queue
+from engine.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ("--models", "4", "--chunk", "2", "--epochs", "2", "--model", "mlp:hidden=8")
+pytestmark = pytest.mark.xdist_group("compute")
+
+
+def until(condition, what, seconds=120.0):
+    """Wait for a condition; fail with ``what`` when it does not come true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds:.0f} s for {what}")
+
+
+def engine(*arguments, stdin=None, check=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", *map(str, arguments)], cwd=ROOT, input=stdin, capture_output=True, text=True,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == check, done.stderr
+    return done
+
+
+def recipe(*arguments):
+    return json.loads(engine("recipe", *TINY, *arguments).stdout)
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    """A store with a compute process of its own, ended at the end."""
+    store = Store.open(tmp_path_factory.mktemp("serving") / "store")
+    process = start(store)
+    yield store
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
+def start(store):
+    process = subprocess.Popen([sys.executable, "-m", "engine", "compute", "--store", str(store.path)], cwd=ROOT)
+    queue = Queue(store.queue_path)
+    until(lambda: queue.compute() is not None and queue.compute().alive and compute_running(store), "a heartbeat")
+    return process
+
+
+def finished(queue, run_id, seconds=180.0):
+    return until(lambda: queue.run(run_id).over and queue.run(run_id), f"run {run_id}", seconds)
+
+
+def files(store, pattern):
+    return {f.relative_to(store.path): f.read_bytes() for f in sorted((store.path / "artefacts").rglob(pattern))}
+
+
+def test_the_command_line_gives_the_promised_json_and_repeats_it(tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(recipe("--methods", "do_nothing,oracle_matching:epochs=1")))
+    first = json.loads(engine("run", path, "--store", tmp_path / "a", "--json").stdout)
+    assert {"run", "device", "results", "floor"} <= first.keys()
+    assert [(r["method"], r["split"]) for r in first["results"]] == [
+        (m, s) for m in ("do_nothing", "oracle_matching") for s in ("forget", "retain", "test")
+    ]
+    for row in first["results"]:
+        assert {"klom_mean", "klom_p95", "low", "high", "accuracy", "seconds", "compute"} <= row.keys()
+        assert row["low"] <= row["klom_p95"] <= row["high"]
+    assert set(first["floor"]) == {"forget", "retain", "test"}
+    assert {r["compute"] for r in first["results"] if r["method"] == "do_nothing"} == {0.0}
+
+    store = Store.open(tmp_path / "a")
+    before = {f: f.stat().st_mtime_ns for f in (store.path / "artefacts").rglob("*") if f.is_file()}
+    again = json.loads(engine("run", path, "--store", tmp_path / "a", "--json").stdout)
+    after = {f: f.stat().st_mtime_ns for f in (store.path / "artefacts").rglob("*") if f.is_file()}
+    assert again["results"] == first["results"]
+    assert after == before, "what is in the store is never computed again"
+
+    other = json.loads(engine("run", path, "--store", tmp_path / "b", "--json").stdout)
+    for row in (*first["results"], *other["results"]):
+        del row["seconds"]
+    assert other["results"] == first["results"], "the same recipe gives the same numbers"
+
+
+def test_two_sessions_share_the_queue(serving):
+    queue = Queue(serving.queue_path)
+    long = recipe("--methods", "do_nothing,scrub", "--seed", "5", "--models", "12", "--epochs", "40")
+    short = recipe("--methods", "do_nothing", "--seed", "6")
+    first = queue.submit(long, session="a")
+    second = queue.submit(short, session="b")
+    assert finished(queue, second).status == "done"
+    assert not queue.run(first).over, "a short run of another session must not wait for the whole long one"
+    assert finished(queue, first).status == "done"
+
+
+def test_runs_that_want_the_same_models_train_them_once(serving):
+    queue = Queue(serving.queue_path)
+    runs = [
+        queue.submit(recipe("--methods", method, "--seed", "8"), session=method)
+        for method in ("do_nothing", "gradient_ascent")
+    ]
+    before = files(serving, "margins.npy")
+    assert all(finished(queue, run).status == "done" for run in runs)
+    # originals, oracles and second oracles once, each in two chunks, and two methods in two chunks.
+    assert len(files(serving, "margins.npy")) - len(before) == 3 * 2 + 2 * 2
+
+
+def test_cancelling_acts_between_steps(serving):
+    queue = Queue(serving.queue_path)
+    run = queue.submit(recipe("--methods", "do_nothing", "--epochs", "1000", "--seed", "20"), session="a")
+    until(lambda: queue.run(run).progress.get("doing"), "work to begin")
+    assert queue.request_cancel(run) == 1
+    assert finished(queue, run, 20).status == "cancelled"
+    short = queue.submit(recipe("--methods", "do_nothing", "--seed", "21"), session="a")
+    assert finished(queue, short).status == "done", "the workers must be free again"
+
+
+def test_a_second_press_kills_a_job_that_does_not_listen(serving):
+    queue = Queue(serving.queue_path)
+    run = queue.submit(recipe("--methods", "do_nothing", "--epochs", "1000", "--seed", "22"), session="a")
+    working = until(lambda: [d for d in queue.run(run).progress.get("doing", []) if "step" in d], "training to begin")
+    assert working
+    queue.request_cancel(run)
+    queue.request_cancel(run)
+    assert finished(queue, run, 60).status == "cancelled"
+    short = queue.submit(recipe("--methods", "do_nothing", "--seed", "23"), session="a")
+    assert finished(queue, short).status == "done", "killed workers must come back"
+
+
+def test_a_diverging_method_stops_and_the_others_go_on(serving):
+    queue = Queue(serving.queue_path)
+    methods = "do_nothing,gradient_ascent:lr=1.0:epochs=100,gradient_descent:epochs=1"
+    run = queue.submit(recipe("--methods", methods, "--seed", "30"), session="a")
+    row = finished(queue, run)
+    assert row.status == "done"
+    states = row.progress["methods"]
+    assert "diverged at step" in states["gradient_ascent"]["stopped"]
+    assert "Lower the learning rate" in states["gradient_ascent"]["stopped"]
+    assert {r.method_id for r in queue.results(run)} == {"do_nothing", "gradient_descent"}
+    assert queue.frames(run, "gradient_ascent")[0].frames[0]["step"] == 0, "what was measured is kept"
+    again = queue.submit(queue.run(run).recipe, session="a")
+    assert finished(queue, again).status == "done"
+
+
+def test_a_bad_data_set_fails_the_run_in_words(serving, tmp_path):
+    queue = Queue(serving.queue_path)
+    bad = recipe("--methods", "do_nothing")
+    bad["dataset"] = {"key": "folder", "path": str(tmp_path / "nowhere")}
+    row = finished(queue, queue.submit(bad, session="a"))
+    assert row.status == "failed"
+    assert "nowhere" in row.error
+    assert "Traceback" not in row.error
+    unknown = {**recipe("--methods", "do_nothing"), "model": {"key": "transformer"}}
+    row = finished(queue, queue.submit(unknown, session="a"))
+    assert row.status == "failed"
+    assert "unknown model 'transformer'" in row.error
+
+
+def test_questions_are_answered_before_anything_runs(serving):
+    queue = Queue(serving.queue_path)
+    question = queue.ask(recipe("--models", "50", "--seed", "77"))
+    answer = until(lambda: queue.answer_to(question), "an estimate")
+    assert answer["seconds"] > 0
+    assert answer["bytes"] > 50 * 8 * 64
+    assert not answer["cached"]
+    refused = queue.ask({**recipe(), "model": {"key": "lenet5"}})
+    assert "pixels" in until(lambda: queue.answer_to(refused), "a refusal")["error"]
+
+
+def test_a_killed_worker_costs_only_its_chunk(serving):
+    queue = Queue(serving.queue_path)
+    run = queue.submit(recipe("--methods", "do_nothing", "--epochs", "150", "--seed", "40"), session="a")
+    until(lambda: [d for d in queue.run(run).progress.get("doing", []) if "step" in d], "training to begin")
+    compute = queue.compute().pid
+    workers = [
+        int(p.name)
+        for p in Path("/proc").iterdir()
+        if p.name.isdigit() and _parent(p) == compute and b"spawn_main" in (p / "cmdline").read_bytes()
+    ]
+    os.kill(workers[0], signal.SIGKILL)
+    assert finished(queue, run).status == "done"
+
+
+def _parent(process):
+    try:
+        return int((process / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    except (OSError, ValueError):
+        return -1
+
+
+def test_a_killed_compute_process_is_replaced_and_the_result_is_identical(tmp_path):
+    wanted = recipe("--methods", "do_nothing,gradient_ascent", "--epochs", "60", "--models", "6")
+    calm, rough = Store.open(tmp_path / "calm"), Store.open(tmp_path / "rough")
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(wanted))
+    engine("run", path, "--store", calm.path)
+
+    queue = Queue(rough.queue_path)
+    run = queue.submit(wanted, session="a")
+    process = start(rough)
+    until(lambda: len(files(rough, "margins.npy")) >= 2, "two finished chunks")
+    process.kill()
+    process.wait()
+    assert not queue.run(run).over
+    kept = files(rough, "margins.npy")
+    process = start(rough)
+    assert finished(queue, run).status == "done"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    for pattern in ("margins.npy", "weights.safetensors", "klom.npy"):
+        assert files(calm, pattern) == files(rough, pattern), "resumed and undisturbed must be the same to the bit"
+    assert kept.items() <= files(rough, "margins.npy").items()
+
+
+def test_only_one_compute_process_serves_a_store(serving):
+    done = engine("compute", "--store", serving.path)
+    assert "already serves" in done.stderr
+
+
+def test_stored_margins_are_what_klom_is_made_of(serving, tmp_path):
+    queue = Queue(serving.queue_path)
+    run = queue.submit(recipe("--methods", "gradient_descent:epochs=1", "--seed", "50"), session="a")
+    finished(queue, run)
+    payload = queue.results(run)[0].payload
+    spec = payload["spec"]
+    for name, kind, part in (("b", "unlearned", spec["unlearned"]), ("a", "trained", spec["oracle"])):
+        arrays = [serving.artefact(kind, part).read(p).array("margins") for p in payload["parts"]]
+        np.save(tmp_path / f"{name}.npy", np.concatenate(arrays))
+    found = json.loads(
+        engine("klom", "--oracle", tmp_path / "a.npy", "--unlearned", tmp_path / "b.npy", "--json").stdout
+    )
+    stored = serving.artefact("evaluation", spec).read("whole").array("klom")
+    assert np.allclose(found["per_point"], stored)
+    test = next(r for r in payload["rows"] if r["split"] == "test")
+    assert np.quantile(stored[payload["train"] :], 0.95) == pytest.approx(test["klom_p95"])

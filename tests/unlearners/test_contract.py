@@ -1,0 +1,213 @@
+"""The contract every method keeps. Each test names the mistake it must catch; new methods are covered by existing."""
+
+import dataclasses
+import itertools
+
+import pytest
+import small
+import torch
+
+from engine.ensemble import Ensemble
+from engine.knobs import BadSetting
+from engine.models import architectures
+from engine.task import NotDeclared
+from engine.train import last, train
+from engine.unlearners import unlearners
+
+SETTINGS = {
+    "partial_retrain": {"share": 1.0},
+    "gradient_descent": {"epochs": 2, "batch_size": 16},
+    "gradient_ascent": {"epochs": 2, "batch_size": 4},
+    "neg_grad_plus": {"epochs": 1, "batch_size": 4},
+    "scrub": {"epochs": 2, "maximise_epochs": 1, "batch_size": 16, "forget_batch_size": 4},
+    "oracle_matching": {"epochs": 2, "batch_size": 16},
+}
+"""Small numbers only: what is left out keeps its default."""
+UNMOVED = {"do_nothing"}
+FRESH = {"retrain", "partial_retrain"}
+"""Methods whose step 0 is a fresh network, as their cards say."""
+KNOBS = [(key, field.name) for key, method in unlearners().items() for field in method.fields()]
+
+
+def originals(models=3, net=None, images=None, strategy="stacked"):
+    return last(
+        train(
+            net or small.net(),
+            images or small.images(),
+            small.training(),
+            seed=0,
+            role="original",
+            ids=range(models),
+            strategy=strategy,
+        )
+    ).ensemble
+
+
+def make(key, **settings):
+    return unlearners()[key](**{**SETTINGS.get(key, {}), **settings})
+
+
+def run(method, original, *, seed=0, images=None, net=None, oracle_seed=9, reads=None):
+    net = net or original.net
+    teachers = Ensemble.initial(
+        net, seed=oracle_seed, role="oracle", ids=original.ids, device=small.CPU, strategy=original.strategy
+    )
+    reads = method.card.reads if reads is None else reads
+    task = small.task(net, images or small.images(), reads, teachers.logits)
+    return method.unlearn(original, task, seed=seed)
+
+
+@pytest.mark.parametrize("key", unlearners())
+def test_parameters_move(key):
+    """Catches an optimiser that holds the wrong model: the 'unlearned' network never changes."""
+    original = originals()
+    moved = not small.same(last(run(make(key), original)).ensemble, original)
+    assert moved == (key not in UNMOVED)
+
+
+@pytest.mark.parametrize("key", unlearners())
+def test_the_original_is_untouched(key):
+    """Catches in-place updates of the models that every other method starts from."""
+    original = originals()
+    before = original.clone()
+    last(run(make(key), original))
+    assert small.same(original, before)
+
+
+@pytest.mark.parametrize("key", unlearners())
+def test_global_state_is_untouched(key):
+    """Catches draws from the global generator and a grad mode left switched."""
+    original = originals()
+    state = torch.random.get_rng_state()
+    last(run(make(key), original))
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.is_grad_enabled()
+    with torch.no_grad():
+        last(run(make(key), original))
+        assert not torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("key", unlearners())
+def test_the_seed_decides(key):
+    """Catches unseeded randomness, and a seed nobody reads."""
+    original = originals()
+    first = last(run(make(key), original)).ensemble
+    assert small.same(first, last(run(make(key), original)).ensemble)
+    other = last(run(make(key), original, seed=1)).ensemble
+    assert small.same(first, other) == (key in UNMOVED)
+
+
+@pytest.mark.parametrize("key", unlearners())
+def test_models_do_not_talk(key):
+    """Catches noise, norms or batches shared between models: one model alone equals its slice of three."""
+    original = originals()
+    together = last(run(make(key), original)).ensemble
+    for m in range(3):
+        assert small.close(together[m : m + 1], last(run(make(key), original[m : m + 1])).ensemble)
+
+
+@pytest.mark.parametrize("key", unlearners())
+def test_it_reads_only_what_its_card_says(key):
+    """Catches a method that peeks: what is not declared raises when touched, so a full run proves it is not touched."""
+    last(run(make(key), originals()))
+
+
+@pytest.mark.parametrize(
+    ("key", "what"), [(key, what) for key, method in unlearners().items() for what in method.card.reads]
+)
+def test_it_reads_all_its_card_says(key, what):
+    """Catches a card that claims more than is used."""
+    rest = tuple(r for r in make(key).card.reads if r != what)
+    with pytest.raises(NotDeclared):
+        last(run(make(key), originals(), reads=rest))
+
+
+@pytest.mark.parametrize(("key", "knob"), KNOBS)
+def test_every_knob_matters(key, knob):
+    """Catches a knob nobody reads."""
+    original = originals()
+    method = make(key, **({"epochs": 2} if (key, knob) == ("scrub", "maximise_epochs") else {}))
+    field = next(f for f in method.fields() if f.name == knob)
+    value = getattr(method, knob)
+    if field.knob.choices:
+        other = next(c for c in field.knob.choices if c != value)
+    elif field.kind == "bool":
+        other = not value
+    elif field.kind == "int":
+        other = value * 2 if value else 1
+    else:
+        other = value * 0.5 if value * 0.5 >= field.knob.low else value * 2
+    changed = dataclasses.replace(method, **{knob: other})
+    assert not small.same(last(run(method, original)).ensemble, last(run(changed, original)).ensemble)
+
+
+@pytest.mark.parametrize(("key", "knob"), KNOBS)
+def test_bad_knobs_raise_and_name_the_method(key, knob):
+    """Catches bounds that nobody checks."""
+    field = next(f for f in unlearners()[key].fields() if f.name == knob)
+    bad = ["nonsense", None, float("nan")]
+    bad += [field.knob.high * 10 + 1] if field.knob.high is not None else []
+    bad += [field.knob.low - 1] if field.knob.low is not None else []
+    for value in bad:
+        with pytest.raises(BadSetting, match=key):
+            unlearners()[key].from_settings({knob: value})
+    with pytest.raises(BadSetting, match=key):
+        unlearners()[key].from_settings({"no_such_knob": 1})
+
+
+@pytest.mark.parametrize("key", unlearners())
+def test_steps_run_from_zero_to_the_total(key):
+    """Catches progress that starts late, jumps, or never arrives."""
+    original = originals()
+    snapshots = list(run(make(key), original))
+    assert [s.step for s in snapshots] == list(range(snapshots[-1].total + 1))
+    assert {s.total for s in snapshots} == {snapshots[-1].total}
+    assert not snapshots[0].losses
+    assert all(torch.isfinite(loss).all() for s in snapshots for loss in s.losses.values())
+    assert all(loss.shape == (3,) for s in snapshots for loss in s.losses.values())
+    for before, after in itertools.pairwise(snapshots):
+        assert after.seen > before.seen
+        assert after.cost > before.cost
+
+
+@pytest.mark.parametrize("key", [k for k in unlearners() if k not in FRESH])
+def test_step_zero_is_the_original(key):
+    """Catches a method that starts somewhere else than from the network that should forget."""
+    original = originals()
+    assert small.same(next(run(make(key), original)).ensemble, original)
+
+
+@pytest.mark.parametrize("key", unlearners())
+def test_the_planned_cost_is_exact(key):
+    """Catches estimates and compute shares that do not match what is really done."""
+    method = make(key)
+    planned = method.planned_cost(forget=len(small.FORGET), retain=48 - len(small.FORGET), training=small.training())
+    assert last(run(method, originals())).cost == planned
+
+
+@pytest.mark.parametrize("key", unlearners())
+@pytest.mark.parametrize("model", ["mlp", "resnet9"])
+def test_stacked_equals_looped(key, model):
+    """Catches an algorithm with an opinion about the M axis; the residual network covers batch norm."""
+    source = small.data(side=12)
+    images = small.images(source)
+    net = small.net(architectures()[model](**{"mlp": {"hidden": 8}, "resnet9": {"width": 4}}[model]), source)
+    results = []
+    for strategy in ("stacked", "looped"):
+        original = dataclasses.replace(originals(2, net, images), strategy=strategy)
+        results.append(last(run(make(key), original, images=images)).ensemble)
+    # Adam divides by the root of tiny squared gradients, which magnifies rounding.
+    assert small.close(*results, 5e-3)
+
+
+@pytest.mark.parametrize("key", unlearners())
+def test_the_card_is_complete(key):
+    """Catches a method that the gallery cannot explain."""
+    method = unlearners()[key]
+    card = method.card
+    assert all((card.name, card.summary, card.family, card.formula, card.cost, card.paper, card.year, card.fails))
+    assert set(card.reads) <= {"forget", "retain", "oracle outputs"}
+    assert method.key == key
+    assert all(field.knob.help.endswith(".") for field in method.fields())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        method().key = "other"
