@@ -1,5 +1,7 @@
 """End to end: recipes through the queue, a real compute process and real workers, on the digits, with tiny models."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.cli import main
 from engine.launch import compute_running
 from engine.queue import Queue
 from engine.store import Store
@@ -41,7 +44,10 @@ def engine(*arguments, stdin=None, check=0):
 
 
 def recipe(*arguments):
-    return json.loads(engine("recipe", *TINY, *arguments).stdout)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main(["recipe", *TINY, *arguments]) == 0
+    return json.loads(said.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +115,11 @@ def test_two_sessions_share_the_queue(serving):
 
 def test_runs_that_want_the_same_models_train_them_once(serving):
     queue = Queue(serving.queue_path)
+    before = files(serving, "margins.npy")
     runs = [
         queue.submit(recipe("--methods", method, "--seed", "8"), session=method)
         for method in ("do_nothing", "gradient_ascent")
     ]
-    before = files(serving, "margins.npy")
     assert all(finished(queue, run).status == "done" for run in runs)
     # originals, oracles and second oracles once, each in two chunks, and two methods in two chunks.
     assert len(files(serving, "margins.npy")) - len(before) == 3 * 2 + 2 * 2
