@@ -50,7 +50,9 @@ class Images:
 
     def pictures(self, positions: Tensor | slice) -> Tensor:
         """Return normalised float32 pictures (*positions.shape, c, h, w)."""
-        return (self.x[positions].float() / self.top - self.mean) / self.std
+        # (x / top - mean) / std in two passes over memory instead of three: this runs before every step.
+        scale = 1 / (self.std * self.top)  # (c, 1, 1)
+        return self.x[positions].float().mul_(scale).sub_(self.mean / self.std)
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return pictures (M, B, c, h, w) and labels (M, B) at positions (M, B)."""

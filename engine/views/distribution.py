@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -24,9 +25,18 @@ CARD = ViewCard(
 )
 
 SHAPES = ("Cumulative", "Histogram")
+_HISTOGRAM = (
+    "Blue bars count the points under this method, green ones the noise floor: the more they cover each other, the "
+    "better. Blue bars to the right of all green ones are points that give the unlearned networks away."
+)
 _MOST_DOTS = 1500
 """Dots per split in the cumulative picture; beyond, dots at even ranks stand for all (the line stays exact enough)."""
 _BINS = np.linspace(0, 12, 41)
+
+
+def card(shape: str) -> ViewCard:
+    """Return the card with the words that fit the shape."""
+    return CARD if shape == SHAPES[0] else dataclasses.replace(CARD, how=_HISTOGRAM)
 
 
 def frame(*, klom: np.ndarray, floor: np.ndarray, points: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -54,24 +64,33 @@ def frame(*, klom: np.ndarray, floor: np.ndarray, points: Mapping[str, np.ndarra
 
 
 def figure(table: pd.DataFrame, colours: Look, *, shape: str = "Cumulative", point: int | None = None) -> go.Figure:
-    """Draw one panel per split, cumulative or as a histogram; ``point`` is ringed. Custom data of a dot: (point, split)."""
+    """Draw one panel per split, cumulative or as a histogram; ``point`` is ringed.
+
+    Custom data of a dot: (point, split).
+    """
     figure = make_subplots(
         rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=[SPLIT_TITLES[s] for s in SPLITS]
     )
+    largest = float(np.nanmax(table[["klom", "floor"]].to_numpy())) if len(table) else 0.0
+    reach = min(KLOM_RANGE[1], max(2.0, 1.06 * largest))
     for column, split in enumerate(SPLITS, start=1):
         part = table[table["split"] == split]
         traces = _cumulative(part, split, colours, point) if shape == SHAPES[0] else _histogram(part, colours)
         for trace in traces:
             trace.showlegend = column == 1 and bool(trace.name)
             figure.add_trace(trace, row=1, col=column)
-    figure.update_xaxes(range=list(KLOM_RANGE), tickvals=[0, 2, 4, 6, 8, 10], fixedrange=True)
+    figure.update_xaxes(range=[-0.02 * reach, reach], nticks=7, fixedrange=True)
     figure.update_xaxes(title_text="KLOM of a point", row=1, col=2)
     figure.update_yaxes(fixedrange=True, tickformat=".0%", rangemode="tozero")
     figure.update_yaxes(title_text="share of points", row=1, col=1)
     for annotation in figure.layout.annotations:
         annotation.update(font={"color": colours.ink, "size": 13}, yshift=2)
     figure.update_layout(
-        bargap=0, barmode="overlay", clickmode="event+select", legend={"y": -0.24, "yanchor": "top"}, hovermode="closest"
+        bargap=0,
+        barmode="overlay",
+        clickmode="event+select",
+        legend={"y": -0.24, "yanchor": "top"},
+        hovermode="closest",
     )
     return styled(figure, colours, height=300)
 
@@ -82,7 +101,7 @@ def _cumulative(part: pd.DataFrame, split: str, colours: Look, point: int | None
     if point is not None and point not in set(shown["point"]):
         shown = pd.concat([shown, part[part["point"] == point]]).sort_values("share")
     floor = np.sort(part["floor"].to_numpy())[keep]
-    small = 6 if len(part) <= 100 else 4
+    small = 6 if len(part) <= 100 else 3
     ringed = [p == point for p in shown["point"]]
     return [
         go.Scatter(
@@ -98,7 +117,7 @@ def _cumulative(part: pd.DataFrame, split: str, colours: Look, point: int | None
             x=shown["klom"],
             y=shown["share"],
             mode="lines+markers",
-            line={"color": fade(colours.unlearned, 0.6), "width": 1.5, "dash": DASH[split]},
+            line={"color": fade(colours.unlearned, 0.6), "width": 1.2, "dash": DASH[split]},
             marker={
                 "color": colours.unlearned,
                 "symbol": MARKER[split],
@@ -110,7 +129,7 @@ def _cumulative(part: pd.DataFrame, split: str, colours: Look, point: int | None
             name="unlearned",
             legendgroup="unlearned",
             customdata=[[int(p), split] for p in shown["point"]],
-            hovertemplate="point %{customdata[0]}<br>KLOM %{x:.2f}<br>%{y:.0%} of points are at most this far<extra></extra>",
+            hovertemplate="point %{customdata[0]}<br>KLOM %{x:.2f}<br>%{y:.0%} are at most this far<extra></extra>",
         ),
     ]
 

@@ -23,6 +23,9 @@ CARD = ViewCard(
     ),
 )
 
+REFERENCES = ("do_nothing", "retrain", "partial_retrain")
+"""Methods that are there to be compared with: they are drawn, and never named the closest."""
+
 _COLUMNS = (
     *("method", "name", "role", "split", "models", "convention"),
     *("klom_p95", "low", "high", "floor_p95", "klom_mean", "klom_median", "floor_mean"),
@@ -48,7 +51,7 @@ def frame(results: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> pd
         if row["split"] in SPLITS
     ]
     table = pd.DataFrame(tidy, columns=list(_COLUMNS))
-    numbers = [c for c in _COLUMNS[6:]]
+    numbers = list(_COLUMNS[6:])
     table[numbers] = table[numbers].apply(pd.to_numeric)
     return table
 
@@ -56,12 +59,12 @@ def frame(results: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> pd
 def verdict(table: pd.DataFrame) -> str:
     """Say in at most two sentences, as Markdown, which method comes closest on the forget set and at what price."""
     forget = table[(table["split"] == "forget") & table["klom_p95"].notna()]
-    tried = forget[~forget["method"].str.startswith(("do_nothing", "retrain"))]
+    tried = forget[~forget["method"].str.startswith(REFERENCES)]
     if tried.empty:
         return ""
     best = tried.loc[tried["klom_p95"].idxmin()]
     said = f"**{_plain(best['name'])}** comes closest on the forget set: {best['klom_p95']:.1f}"
-    if best["floor_p95"] == best["floor_p95"]:
+    if pd.notna(best["floor_p95"]):
         said += f", against a floor of {best['floor_p95']:.1f}"
     nothing = forget[forget["method"].str.startswith("do_nothing")]
     if not nothing.empty:
@@ -80,7 +83,7 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "") -> go.Figure
     Custom data of a dot: (method, split).
     """
     order = list(dict.fromkeys(table["method"]))
-    names = {m: n for m, n in zip(table["method"], table["name"], strict=True)}
+    names = dict(zip(table["method"], table["name"], strict=True))
     place = {method: len(order) - 1 - i for i, method in enumerate(order)}
     figure = make_subplots(
         rows=1,
@@ -91,14 +94,30 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "") -> go.Figure
     )
     for column, split in enumerate(SPLITS, start=1):
         part = table[(table["split"] == split) & table["klom_p95"].notna()]
-        floors = part["floor_p95"].dropna()
-        if not floors.empty:
-            floor = float(floors.iloc[-1])
-            figure.add_vrect(
-                x0=KLOM_RANGE[0], x1=floor, fillcolor=fade(colours.oracle, 0.14), line_width=0, col=column, row=1
+        place_in = {"row": 1, "col": column, "exclude_empty_subplots": False, "layer": "below"}
+        # A floor per row: while a run goes on, methods rest on different numbers of models, and so do their floors.
+        for _, row in part[part["floor_p95"].notna()].iterrows():
+            low, high, floor = place[row["method"]] - 0.5, place[row["method"]] + 0.5, row["floor_p95"]
+            figure.add_shape(
+                type="rect",
+                x0=KLOM_RANGE[0],
+                x1=floor,
+                y0=low,
+                y1=high,
+                fillcolor=fade(colours.oracle, 0.14),
+                line={"width": 0},
+                **place_in,
             )
-            figure.add_vline(x=floor, line={"color": colours.oracle, "width": 1.5}, col=column, row=1)
-        figure.add_vline(x=CEILING, line={"color": colours.quiet, "width": 1, "dash": "dot"}, col=column, row=1)
+            figure.add_shape(
+                type="line",
+                x0=floor,
+                x1=floor,
+                y0=low,
+                y1=high,
+                line={"color": colours.oracle, "width": 1.5},
+                **place_in,
+            )
+        figure.add_vline(x=CEILING, line={"color": colours.quiet, "width": 1, "dash": "dot"}, **place_in)
         for role in ("original", "unlearned"):
             rows = part[part["role"] == role]
             if not rows.empty:
@@ -161,7 +180,8 @@ def _hover(row: pd.Series) -> str:
     return (
         f"<b>{_plain(row['name'])}</b>, {row['split']} set, {row['models']} models<br>"
         f"KLOM p95 {row['klom_p95']:.2f} ({row['low']:.2f} to {row['high']:.2f})<br>"
-        f"floor {row['floor_p95']:.2f}, mean {row['klom_mean']:.2f}"
+        f"floor {'not measured' if pd.isna(row['floor_p95']) else format(row['floor_p95'], '.2f')}, "
+        f"mean {row['klom_mean']:.2f}"
     )
 
 

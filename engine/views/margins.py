@@ -34,8 +34,7 @@ def frame(*, original: np.ndarray, unlearned: np.ndarray, oracle: np.ndarray, bi
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, bins + 1)  # (bins + 1,)
     counts = {
-        role: np.histogram(values, edges)[0]
-        for role, values in zip(ROLES, (original, unlearned, oracle), strict=True)
+        role: np.histogram(values, edges)[0] for role, values in zip(ROLES, (original, unlearned, oracle), strict=True)
     }
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], **counts})
 

@@ -11,7 +11,7 @@ CARD = ViewCard(
     title="Points one by one",
     question="Which pictures does the network still remember, or remember wrongly?",
     how=(
-        "The number under a picture is its KLOM, the bar the same on the scale of the charts; green marks its own noise "
+        "The number under a picture is its KLOM, the bar the same up to the ceiling, the green mark its noise "
         "floor. Click a picture to see the margins of every network on it."
     ),
 )

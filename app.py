@@ -1,0 +1,28 @@
+"""Forgetscope: run with ``streamlit run app.py``. The router and the frame; every page is a file in ``screens``."""
+
+import streamlit as st
+
+from engine.store import StoreError
+from screens.ui import frame, workspace
+
+st.set_page_config(
+    page_title="Forgetscope",
+    page_icon=str(frame.ASSETS / "icon.png"),
+    layout="wide",
+    menu_items={"Get help": None, "Report a bug": None, "About": None},
+)
+st.logo(str(frame.ASSETS / "icon.png"))
+page = st.navigation(
+    [
+        st.Page("screens/start.py", title="Start", default=True),
+        st.Page("screens/klom.py", title="KLOM", url_path="klom"),
+        st.Page("screens/runs.py", title="Runs", url_path="runs"),
+    ],
+    position="top",
+)
+frame.style()
+try:
+    workspace.keeper().ensure()
+    page.run()
+except StoreError as error:
+    st.error(frame.say.plain(error))

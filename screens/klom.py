@@ -1,0 +1,23 @@
+"""KLOM: can the unlearned networks be told from networks that never saw the forget set?"""
+
+import streamlit as st
+
+from screens.ui import frame, klom_parts, live, results, runs
+
+run, missing = runs.chosen()
+frame.line(run.recipe if run is not None else None)
+if run is None:
+    klom_parts.nothing(missing)
+else:
+    if st.query_params.get("run") != run.id:
+        st.query_params["run"] = run.id
+    drawn = results.version(run)
+    measured = results.results(run)
+    klom_parts.title(run)
+    if not run.over:
+        live.panel(run, drawn=drawn)
+    klom_parts.ending(run)
+    if measured:
+        klom_parts.measured_part(run, measured)
+    elif not run.over:
+        klom_parts.waiting(run)

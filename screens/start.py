@@ -1,0 +1,37 @@
+"""Start: what is this, and can I see it work now?"""
+
+import streamlit as st
+from engine.demo import demo_recipe
+
+from engine.queue import RunRow
+from screens.ui import choices, estimate, example, frame, live, runs, say, workspace
+
+header = st.container()
+
+told, drawn = st.columns([6, 5], gap="large", vertical_alignment="center")
+with told:
+    st.title("What does the network still remember?", anchor=False)
+    st.html(
+        '<p class="fs-lead">Forgetscope trains a hundred networks, makes them forget some pictures, and compares them, '
+        "picture by picture, with a hundred networks that never saw those pictures.</p>"
+    )
+    if st.button("Run the demo", type="primary", key="demo"):
+        runs.show(runs.start(demo_recipe().to_json()))
+    st.html('<p class="fs-small">Real handwritten digits, about a minute; opens at once the second time.</p>')
+with drawn:
+    example.draw()
+
+active: list[RunRow] = workspace.queue().in_turn()
+if active:
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="active"):
+        first = active[0]
+        st.markdown(f"**{say.plain(first.label)}** · {live.headline(first)}", width="stretch")
+        if st.button("Watch", key="watch"):
+            runs.show(first.id)
+
+st.subheader("Your own experiment", anchor=False)
+chosen = choices.form()
+estimate.bar(chosen)
+
+with header:
+    frame.line(chosen.recipe)

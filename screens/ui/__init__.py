@@ -1,0 +1,1 @@
+"""Helpers of the pages: no page, no torch, no maths."""

@@ -1,0 +1,41 @@
+"""The frame around every page: style, theme, and the line that says what one is looking at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from engine.theme import Look, look
+from screens.ui import say, workspace
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+def colours() -> Look:
+    """Return the colours of the theme the visitor sees."""
+    return look(dark=st.context.theme.type == "dark")
+
+
+def style() -> None:
+    """Put the house style on the page."""
+    st.html(ASSETS / "style.css")
+
+
+def line(recipe: Mapping[str, Any] | None) -> None:
+    """Write the header line: data set, model, forget set, ensemble size, device."""
+    about = {"Data": "none yet", "Model": "none yet", "Forget": "none yet", "Ensemble": "none yet"}
+    if recipe is not None:
+        about = say.subject(workspace.words(), recipe)
+    parts = "".join(f"<span><i>{say.escaped(k)}</i>{say.escaped(v)}</span>" for k, v in about.items())
+    st.html(f'<div class="fs-line">{parts}<span><i>Device</i>{_device()}</span></div>')
+
+
+def _device() -> str:
+    row = workspace.compute()
+    if row is None or not row.alive:
+        return '<span class="fs-dot"></span>starting'
+    device = "GPU" if row.device == "cuda" else "CPU"
+    return f'<span class="fs-dot on"></span>{device}, {say.count(row.workers, "worker")}'

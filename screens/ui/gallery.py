@@ -1,0 +1,92 @@
+"""A grid of pictures to click on. A small component without a build step: data in, the clicked point out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+_CSS = """
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(62px, 1fr)); gap: 6px; }
+button { all: unset; box-sizing: border-box; cursor: pointer; padding: 4px;
+  border: 1px solid var(--st-border-color); border-radius: 6px; color: var(--st-text-color);
+  font: 11px/1.2 var(--st-font); font-variant-numeric: tabular-nums; background: var(--st-background-color); }
+button:hover { border-color: var(--st-text-color); }
+button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 1px; }
+button.on { border-color: var(--st-text-color); box-shadow: inset 0 0 0 1px var(--st-text-color); }
+img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated;
+  border-radius: 3px; background: #000; }
+.empty { aspect-ratio: 1; display: grid; place-items: center; opacity: .5; }
+.words { display: flex; justify-content: space-between; margin-top: 4px; }
+.words span:first-child { opacity: .62; overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
+  max-width: 3.4em; }
+.bar { position: relative; height: 3px; margin-top: 3px; border-radius: 2px; background: var(--st-border-color); }
+.bar i { position: absolute; inset: 0 auto 0 0; border-radius: 2px; }
+.bar b { position: absolute; top: -1px; bottom: -1px; width: 2px; }
+"""
+
+_JS = """
+export default function ({ data, parentElement, setTriggerValue }) {
+  let grid = parentElement.querySelector(".grid");
+  if (!grid) {
+    grid = document.createElement("div");
+    grid.className = "grid";
+    parentElement.appendChild(grid);
+  }
+  const make = (tag, name, text) => {
+    const node = document.createElement(tag);
+    if (name) node.className = name;
+    if (text !== undefined) node.textContent = text;
+    return node;
+  };
+  const share = (value) => Math.max(0, Math.min(1, value / data.ceiling)) * 100 + "%";
+  grid.replaceChildren(...data.tiles.map((tile) => {
+    const button = make("button", tile.on ? "on" : "");
+    button.type = "button";
+    button.dataset.point = tile.point;
+    button.title = `point ${tile.point}, label ${tile.label}, KLOM ${tile.klom.toFixed(2)}`;
+    button.setAttribute("aria-label", button.title);
+    button.setAttribute("aria-pressed", tile.on ? "true" : "false");
+    if (tile.src) {
+      const image = make("img");
+      image.src = tile.src;
+      image.alt = "";
+      button.append(image);
+    } else button.append(make("div", "empty", tile.point));
+    const words = make("div", "words");
+    words.append(make("span", "", tile.label), make("span", "", tile.klom.toFixed(1)));
+    const bar = make("div", "bar"), fill = make("i"), mark = make("b");
+    fill.style.width = share(tile.klom);
+    fill.style.background = data.hue;
+    bar.append(fill);
+    if (tile.floor !== null) {
+      mark.style.left = share(tile.floor);
+      mark.style.background = data.floorHue;
+      bar.append(mark);
+    }
+    button.append(words, bar);
+    button.onclick = () => setTriggerValue("picked", tile.point);
+    return button;
+  }));
+}
+"""
+
+_component = st.components.v2.component("forgetscope_gallery", css=_CSS, js=_JS)
+
+
+def gallery(
+    tiles: Sequence[dict[str, Any]], *, key: str, ceiling: float, hue: str, floor_hue: str, pick: Callable[[int], None]
+) -> None:
+    """Show tiles (point, src, label, klom, floor, on) in a grid; ``pick`` is called with the point that is clicked."""
+
+    def picked() -> None:
+        value = st.session_state[key].get("picked")
+        if value is not None:
+            pick(int(value))
+
+    _component(
+        key=key,
+        data={"tiles": list(tiles), "ceiling": ceiling, "hue": hue, "floorHue": floor_hue},
+        on_picked_change=picked,
+    )

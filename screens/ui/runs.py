@@ -1,0 +1,65 @@
+"""Which run a page is about, and how one is started: the run's id is in the URL, so every view is a link."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import streamlit as st
+
+from engine.queue import RunRow
+from engine.records import digest
+from engine.store import StoreError
+from screens.ui import say, workspace
+
+KLOM_PAGE = "screens/klom.py"
+START_PAGE = "screens/start.py"
+RUNS_PAGE = "screens/runs.py"
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+def chosen() -> tuple[RunRow | None, str]:
+    """Return the run this visit is about and, when the URL names one that is not there, a sentence that says so.
+
+    The URL decides; without one the run last looked at, else the newest.
+    """
+    asked = st.query_params.get("run") or st.session_state.get("run", "")
+    if asked:
+        row = find(asked)
+        if row is None:
+            st.session_state.pop("run", None)
+            return None, "This link names a run that is not in this store. It may have been deleted."
+        return _remember(row), ""
+    newest = workspace.queue().runs(limit=1)
+    return (_remember(newest[0]), "") if newest else (None, "")
+
+
+def find(run_id: str) -> RunRow | None:
+    """Return the run with this id, None when there is none."""
+    if not _ID.fullmatch(run_id):
+        return None
+    try:
+        return workspace.queue().run(run_id)
+    except StoreError:
+        return None
+
+
+def _remember(row: RunRow) -> RunRow:
+    st.session_state["run"] = row.id
+    return row
+
+
+def start(recipe: Mapping[str, Any]) -> str:
+    """Submit a recipe and return its run's id; an equal one that is done, running or waiting is not run again."""
+    wanted = digest(recipe)
+    for row in workspace.queue().runs():
+        if row.status in ("done", "running", "queued") and not row.cancel and digest(row.recipe) == wanted:
+            return row.id
+    return workspace.queue().submit(recipe, session=workspace.session(), label=say.label(workspace.words(), recipe))
+
+
+def show(run_id: str) -> NoReturn:
+    """Go to the run's KLOM page."""
+    st.session_state["run"] = run_id
+    st.switch_page(KLOM_PAGE, query_params={"run": run_id})

@@ -1,0 +1,138 @@
+"""Numbers and names in words: one way to write a time, a size, a recipe, everywhere."""
+
+from __future__ import annotations
+
+import html
+import re
+import time
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from engine.forget import selectors
+from engine.knobs import BadSetting
+from engine.records import Recipe
+
+_PART = re.compile(r"(\d{5})-(\d{5})")
+_WORD = re.compile(r"[a-z][a-z0-9_]*(?:-[0-9a-f]{6})?")
+_MARKS = frozenset("\\`*_{}[]<>()#+-!|~$:^=")
+
+
+def plain(text: object) -> str:
+    """Return ``text`` so that Markdown shows it as it is: names from data are never markup."""
+    return "".join("\\" + c if c in _MARKS else c for c in str(text).replace("\n", " "))
+
+
+def escaped(text: object) -> str:
+    """Return ``text`` safe inside HTML, attributes included."""
+    return html.escape(str(text), quote=True)
+
+
+def duration(seconds: float | None) -> str:
+    """Return "8 s", "3 min", "2 h 10 min"."""
+    if seconds is None:
+        return "?"
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(amount: float) -> str:
+    """Return "340 kB", "12 MB", "1.4 GB"."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if amount >= step:
+            value = amount / step
+            return f"{value:.1f} {unit}" if value < 10 and unit == "GB" else f"{value:.0f} {unit}"
+    return f"{amount:.0f} bytes"
+
+
+def ago(then: float) -> str:
+    """Return "just now", "4 min ago", "yesterday 14:05", "2025-03-01 14:05"."""
+    passed = time.time() - then
+    if passed < 60:
+        return "just now"
+    if passed < 5400:
+        return f"{round(passed / 60)} min ago"
+    when = time.localtime(then)
+    if passed < 86_400:
+        return f"{round(passed / 3600)} h ago"
+    return time.strftime("%Y-%m-%d %H:%M", when)
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return "1 model", "1,437 models"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def job(text: str, names: Mapping[str, str]) -> str:
+    """Return what a job says it does with methods by ``names`` and models counted from 1, without its details.
+
+    "unlearning with scrub, models 00020-00040: step 3 of 9" becomes "unlearning with SCRUB, models 21 to 40".
+    """
+    counted = _PART.sub(lambda found: f"{int(found[1]) + 1} to {int(found[2])}", text.split(": ")[0])
+    return _WORD.sub(lambda found: names.get(found[0], found[0]), counted)
+
+
+def card_name(words: Mapping[str, Any], group: str, key: str) -> str:
+    """Return the name on a plug-in's card, or its key when the catalogue does not know it."""
+    return next((entry["card"]["name"] for entry in words[group] if entry["key"] == key), key)
+
+
+def method_names(words: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name of each method of a recipe by its id, in the recipe's order.
+
+    A method that is listed more than once also says what sets it apart: "Partial retrain, share 0.2".
+    """
+    read = Recipe.from_json(recipe)
+    named = {}
+    for method_id, choice in zip(read.methods_ids(), read.methods, strict=True):
+        name = card_name(words, "methods", choice.key)
+        twins = [other.settings for other in read.methods if other.key == choice.key]
+        if len(twins) > 1:
+            own = [f"{_label(words, choice.key, k)} {_short(v)}" for k, v in choice.settings.items()
+                   if any(other.get(k) != v for other in twins)]  # fmt: skip
+            name = ", ".join([name, *own]) if own else f"{name}, defaults"
+        named[method_id] = name
+    return named
+
+
+def _label(words: Mapping[str, Any], method: str, setting: str) -> str:
+    fields = next((entry["fields"] for entry in words["methods"] if entry["key"] == method), [])
+    return next((str(field["label"]) for field in fields if field["name"] == setting), setting)
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def dataset_name(words: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
+    """Return the data set's name; for a visitor's own pictures that of the folder or archive, never its path."""
+    path = choice.get("path")
+    return PurePath(str(path)).name if path else card_name(words, "datasets", str(choice.get("key")))
+
+
+def forget_name(choice: Mapping[str, Any]) -> str:
+    """Return the forget set's title, such as "random 50"."""
+    settings = {k: v for k, v in choice.items() if k != "key"}
+    try:
+        return selectors()[choice["key"]].from_settings(settings).title()
+    except (KeyError, BadSetting):
+        return str(choice.get("key"))
+
+
+def subject(words: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a recipe is about, in the order of the header line."""
+    models = int(recipe.get("ensemble", {}).get("models", 100))
+    return {
+        "Data": dataset_name(words, recipe["dataset"]),
+        "Model": card_name(words, "models", str(recipe["model"]["key"])),
+        "Forget": forget_name(recipe["forget"]),
+        "Ensemble": count(models, "model"),
+    }
+
+
+def label(words: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """Return a run's short name: data and forget set."""
+    about = subject(words, recipe)
+    return f"{about['Data']}, {about['Forget']}"

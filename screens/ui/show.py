@@ -1,0 +1,96 @@
+"""One way to show a figure: question, picture, and behind it the table, how to read it, and downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from engine.theme import LIGHT, Look
+from engine.views.base import CHART_CONFIG, ViewCard, as_html
+from screens.ui import frame
+
+Draw = Callable[[Look], go.Figure]
+
+
+def heading(card: ViewCard) -> None:
+    """Write a view's title and its question."""
+    st.html(
+        f'<p class="fs-step">{frame.say.escaped(card.title)}</p>'
+        f'<p class="fs-small">{frame.say.escaped(card.question)}</p>',
+        width="content",
+    )
+
+
+def chart(draw: Draw, key: str, *, on_click: Callable[[Any], None] | None = None, alt: str = "") -> None:
+    """Draw the figure for the visitor's theme; ``on_click`` gets the custom data of a point that is clicked."""
+    figure = draw(frame.colours())
+    if on_click is None:
+        st.plotly_chart(figure, theme=None, key=key, config=dict(CHART_CONFIG), alt=alt or None)
+        return
+
+    def clicked() -> None:
+        points = st.session_state[key].selection.points
+        if points and points[0].get("customdata"):
+            on_click(points[0]["customdata"])
+
+    st.plotly_chart(
+        figure,
+        theme=None,
+        key=key,
+        config=dict(CHART_CONFIG),
+        on_select=clicked,
+        selection_mode="points",
+        alt=alt or None,
+    )
+
+
+def behind(
+    card: ViewCard,
+    key: str,
+    table: pd.DataFrame,
+    draw: Draw,
+    *,
+    subject: str,
+    columns: dict[str, Any] | None = None,
+    order: list[str] | None = None,
+) -> None:
+    """Offer what lies behind a figure in one quiet row: how to read it, its table, and both downloads."""
+    shown = st.segmented_control(
+        "Behind this figure",
+        ["How to read this", "Table", "Download"],
+        key=f"behind-{key}",
+        label_visibility="collapsed",
+    )
+    if shown == "How to read this":
+        st.html(f'<p class="fs-small strong">{frame.say.escaped(card.how)}</p>')
+    elif shown == "Table":
+        st.dataframe(
+            table,
+            hide_index=True,
+            column_config=columns,
+            column_order=order,
+            height="content" if len(table) < 30 else 360,
+        )
+    elif shown == "Download":
+        with st.container(horizontal=True):
+            st.download_button(
+                "Numbers (CSV)",
+                data=lambda: table.to_csv(index=False).encode(),
+                file_name=f"forgetscope-{key}.csv",
+                mime="text/csv",
+                key=f"csv-{key}",
+                on_click="ignore",
+            )
+            st.download_button(
+                "Figure (HTML)",
+                data=lambda: as_html(draw(LIGHT), card, subject=subject),
+                file_name=f"forgetscope-{key}.html",
+                mime="text/html",
+                key=f"html-{key}",
+                on_click="ignore",
+                help="Opens anywhere, without network.",
+            )

@@ -1,0 +1,118 @@
+"""What every page stands on: the store, the queue, the compute process and the catalogue, opened once per server."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import streamlit as st
+
+from engine import catalog, launch
+from engine.pictures import Pictures, find
+from engine.queue import ComputeRow, Queue
+from engine.store import Store, default_store
+
+IDLE_EXIT = 600.0
+"""Seconds without work after which the compute process gives its memory back; the next visit starts it again."""
+
+
+@dataclass
+class Keeper:
+    """Sees to it that a compute process serves the store while anybody looks; shared by all sessions of a server."""
+
+    store: Store
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    checked: float = 0.0
+    process: Popen[bytes] | None = None
+
+    def ensure(self, *, every: float = 5.0) -> None:
+        """Start the compute process unless one runs; looks at most once in ``every`` seconds."""
+        with self.lock:
+            if time.monotonic() - self.checked < every:
+                return
+            self.checked = time.monotonic()
+            if self.process is not None and self.process.poll() is None:
+                return
+            self.process = launch.ensure_compute(self.store, idle_exit=IDLE_EXIT)
+
+
+def store() -> Store:
+    """Return the store that ``FORGETSCOPE_STORE`` names.
+
+    Raises:
+        StoreError: it cannot be used; in words for a visitor.
+    """
+    return _open(str(default_store()))
+
+
+def queue() -> Queue:
+    """Return the queue of the store."""
+    return _queue(str(default_store()))
+
+
+def keeper() -> Keeper:
+    """Return the one who keeps the compute process alive."""
+    return _keeper(str(default_store()))
+
+
+def compute() -> ComputeRow | None:
+    """Return the compute process's last heartbeat."""
+    return queue().compute()
+
+
+def words() -> dict[str, Any]:
+    """Return the catalogue: data sets, models, forget sets, methods, with their knobs, as plain data."""
+    return _catalog(str(default_store()))
+
+
+def pictures(data_hash: str) -> Pictures | None:
+    """Return the pictures of a data set by its hash, None when they are not at hand."""
+    return _pictures(str(default_store()), data_hash)
+
+
+def disk_use() -> tuple[int, int]:
+    """Return bytes the store takes and bytes still free; at most half a minute old."""
+    return _disk(str(default_store()))
+
+
+def session() -> str:
+    """Return this visit's name: the queue serves visits in turn."""
+    if "session" not in st.session_state:
+        st.session_state["session"] = uuid.uuid4().hex
+    return st.session_state["session"]
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _open(path: str) -> Store:
+    return Store.open(Path(path))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _queue(path: str) -> Queue:
+    return Queue(_open(path).queue_path)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _keeper(path: str) -> Keeper:
+    return Keeper(_open(path))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the list of methods")
+def _catalog(path: str) -> dict[str, Any]:
+    return catalog.load(_open(path))
+
+
+@st.cache_resource(max_entries=4, ttl=3600, show_spinner=False)
+def _pictures(path: str, data_hash: str) -> Pictures | None:
+    return find(_open(path), data_hash)
+
+
+@st.cache_data(max_entries=4, ttl=30, show_spinner=False)
+def _disk(path: str) -> tuple[int, int]:
+    opened = _open(path)
+    return sum(opened.usage().values()), opened.free_bytes()

@@ -1,0 +1,146 @@
+import json
+import shutil
+
+import toy
+
+from engine.store import StoreError
+
+
+def text(app):
+    return " ".join([m.value for m in app.markdown] + [h.value for h in app.html] + [t.value for t in app.title])
+
+
+def test_an_empty_store_invites_to_start(visit):
+    app = visit("klom")
+    assert "Nothing measured yet" in [s.value for s in app.subheader]
+    app.button("to-start").click().run()
+    assert "What does the network still remember?" in [t.value for t in app.title]
+
+
+def test_a_finished_run_shows_its_verdict_models_and_convention(visit, filled):
+    app = visit("klom", run=filled[0])
+    said = text(app)
+    assert "**Oracle matching** comes closest on the forget set" in said
+    assert "KLOM, paper convention; 20 models of each kind." in said
+    assert "KLOM rests on 20 models" in said, "warnings are said in words"
+    assert len(app.get("plotly_chart")) == 3, "headline, distribution, margins"
+    assert app.segmented_control("method").value == "oracle_matching"
+
+
+def test_a_link_to_a_run_that_is_gone_says_so(visit, filled):
+    for bad in ("0123456789abcdef", "../../x", "<script>"):
+        app = visit("klom", run=bad)
+        assert "not in this store" in text(app)
+        assert "<script>" not in text(app)
+
+
+def test_method_split_point_and_shape_come_from_the_url(visit, filled):
+    app = visit("klom", run=filled[0], method="SCRUB", split="Test set", point="3", shape="Histogram")
+    assert app.segmented_control("method").value == "scrub"
+    assert app.segmented_control("split").value == "test"
+    assert app.segmented_control("shape").value == "Histogram"
+    assert "3, forget set, label 3" in text(app)
+
+
+def test_a_point_that_does_not_exist_falls_back_to_the_worst(visit, filled):
+    worst = text(visit("klom", run=filled[0]))
+    for bad in ("999999", "-1", "1e3", "²", "x"):
+        app = visit("klom", run=filled[0], point=bad)
+        assert worst.split("<dd>")[1] == text(app).split("<dd>")[1]
+
+
+def test_a_method_chosen_for_another_run_does_not_break_this_one(visit, filled, queue):
+    app = visit("klom", run=filled[0], method="SCRUB")
+    other = queue.submit(toy.recipe(methods=("do_nothing",)), session="x", label="other")
+    queue.set_status(other, "running")
+    queue.put_result(other, "do_nothing", 20, queue.results(filled[0])[0].payload)
+    queue.set_status(other, "done")
+    app.run()
+    app.selectbox("other-run").select(other).run()
+    assert not app.exception
+    assert app.segmented_control("method").value == "do_nothing"
+
+
+def test_a_run_under_way_shows_progress_before_anything_is_measured(visit, filled):
+    app = visit("klom", run=filled[2])
+    said = text(app)
+    assert "The first KLOM appears after 20 models of each kind" in said
+    assert any("40%" in p.proto.text and "about 21 s left" in p.proto.text for p in app.get("progress"))
+    assert "models 21 to 40" in app.get("progress")[0].proto.text
+
+
+def test_cancel_asks_first_and_kills_the_second_time(visit, filled, queue):
+    app = visit("klom", run=filled[2])
+    button = app.button(f"cancel-live-{filled[2]}")
+    assert button.label == "Cancel"
+    button.click().run()
+    assert queue.run(filled[2]).cancel == 1
+    again = app.button(f"cancel-live-{filled[2]}")
+    assert again.label == "Stop at once"
+    again.click().run()
+    assert queue.run(filled[2]).cancel == 2
+
+
+def test_the_picture_fills_in_while_the_run_goes_on_and_keeps_the_choice(visit, filled, queue):
+    app = visit("klom", run=filled[2], method="SCRUB", point="3")
+    for method in ("do_nothing", "scrub"):
+        payload = next(r.payload for r in queue.results(filled[0]) if r.method_id == method)
+        queue.put_result(filled[2], method, 20, payload)
+    for _ in range(3):
+        app.run()
+    assert app.segmented_control("method").value == "scrub"
+    assert "20 models of each kind so far, of 60" in text(app)
+    assert "3, forget set, label 3" in text(app)
+    queue.set_status(filled[2], "done")
+    app.run()
+    assert not app.get("progress"), "the live panel goes when the run is over"
+
+
+def test_a_failed_run_says_why_in_words(visit, filled):
+    app = visit("klom", run=filled[1])
+    (error,) = app.error
+    assert "the network diverged" in error.value
+    assert "<b>" not in error.value.replace("\\<b\\>", "")
+
+
+def test_a_stopped_method_is_named_with_its_reason(visit, filled, queue):
+    progress = dict(queue.run(filled[2]).progress)
+    progress["methods"] = {"scrub": {"done": 1, "total": 2, "stopped": "diverged at step 3 of 9: lower the rate"}}
+    queue.set_progress(filled[2], progress)
+    app = visit("klom", run=filled[2])
+    assert "diverged at step 3 of 9" in app.warning[0].value
+
+
+def test_numbers_that_vanished_from_disk_are_said_and_the_headline_stays(visit, filled, store):
+    shutil.rmtree(store.path / "artefacts")
+    app = visit("klom", run=filled[0])
+    assert "cannot be shown" in app.warning[0].value
+    assert len(app.get("plotly_chart")) == 1
+
+
+def tiles(app):
+    (grid,) = app.get("bidi_component")
+    return json.loads(grid.proto.json)["tiles"]
+
+
+def test_the_gallery_shows_the_worst_points_of_the_split_with_their_pictures(visit, filled, queue):
+    app = visit("klom", run=filled[0])
+    shown = tiles(app)
+    forget = set(queue.results(filled[0])[0].payload["forget"])
+    assert len(shown) == 24
+    assert {tile["point"] for tile in shown} <= forget
+    values = [tile["klom"] for tile in shown]
+    assert values == sorted(values, reverse=True)
+    assert all(tile["src"].startswith("data:image/png;base64,") for tile in shown)
+    assert [tile["on"] for tile in shown] == [True] + [False] * 23, "the worst one is looked at first"
+    app.segmented_control("order").set_value("best").run()
+    assert tiles(app)[0]["klom"] == min(tile["klom"] for tile in tiles(app))
+
+
+def test_a_store_that_cannot_be_opened_is_one_sentence(visit, store, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("FORGETSCOPE_STORE", str(tmp_path / "file"))
+    app = visit()
+    (error,) = app.error
+    assert "is a file, not a folder" in error.value
+    assert StoreError.__name__ not in error.value

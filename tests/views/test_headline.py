@@ -1,0 +1,104 @@
+import math
+
+import numpy as np
+import pandas as pd
+
+from engine.theme import DARK, LIGHT
+from engine.views import headline
+from engine.views.base import as_html
+
+
+def row(split, p95, floor=0.7, **more):
+    return {
+        "split": split,
+        "models": 100,
+        "convention": "paper",
+        "klom_p95": p95,
+        "low": p95 - 0.2,
+        "high": p95 + 0.3,
+        "klom_mean": p95 / 2,
+        "klom_median": p95 / 2,
+        "floor_p95": floor,
+        "floor_mean": 0.3,
+        **more,
+    }
+
+
+def table():
+    return headline.frame(
+        [
+            ("do_nothing", "Do nothing", [row("forget", 9.5), row("retain", 0.6), row("test", 0.6)]),
+            ("scrub", "SCRUB", [row("forget", 3.4), row("retain", 2.9), row("test", 1.0)]),
+            ("gradient_ascent", "Gradient ascent", [row("forget", 6.0), row("retain", 5.0), row("test", 5.0)]),
+        ]
+    )
+
+
+def test_frame_keeps_the_order_and_every_split():
+    found = table()
+    assert list(dict.fromkeys(found["method"])) == ["do_nothing", "scrub", "gradient_ascent"]
+    assert found.groupby("method")["split"].apply(list).tolist() == [["forget", "retain", "test"]] * 3
+    assert found["role"].tolist() == ["original"] * 3 + ["unlearned"] * 6
+
+
+def test_what_was_not_measured_is_missing_and_not_zero():
+    found = headline.frame([("scrub", "SCRUB", [{"split": "forget", "klom_p95": None}])])
+    assert math.isnan(found.loc[0, "klom_p95"])
+    assert headline.verdict(found) == ""
+    drawn = headline.figure(found, LIGHT)
+    assert not drawn.data, "a method without numbers has no dot"
+    assert "SCRUB" in drawn.layout.yaxis.ticktext[0], "but it has its row"
+
+
+def test_verdict_names_the_closest_method_its_floor_and_what_it_costs():
+    said = headline.verdict(table())
+    assert "**SCRUB** comes closest on the forget set: 3.4, against a floor of 0.7" in said
+    assert "doing nothing scores 9.5" in said
+    assert "On the retain set it drifts to 2.9 (floor 0.7)." in said
+
+
+def test_verdict_never_crowns_doing_nothing_or_the_retrain_itself():
+    found = headline.frame(
+        [("retrain", "Retrain", [row("forget", 0.6)]), ("do_nothing", "Do nothing", [row("forget", 0.1)])]
+    )
+    assert headline.verdict(found) == ""
+
+
+def test_verdict_cannot_be_made_markup():
+    found = headline.frame([("x", "a**b<script>[c](d)", [row("forget", 1.0)])])
+    assert not set("<>[]") & set(headline.verdict(found))
+
+
+def test_each_dot_stands_at_its_number_with_its_interval_and_names_its_method_and_split():
+    drawn = headline.figure(table(), LIGHT, chosen="scrub")
+    trace = next(t for t in drawn.data if t.customdata[0][0] == "scrub" and t.customdata[0][1] == "forget")
+    assert trace.x[0] == 3.4
+    np.testing.assert_allclose([trace.error_x.array[0], trace.error_x.arrayminus[0]], [0.3, 0.2])
+    assert trace.marker.color == LIGHT.unlearned
+    nothing = next(t for t in drawn.data if t.customdata[0][0] == "do_nothing")
+    assert nothing.marker.color == LIGHT.original
+
+
+def test_every_dot_has_the_floor_of_its_own_number_of_models_and_every_panel_the_ceiling():
+    found = table()
+    found.loc[found["method"] == "scrub", "floor_p95"] = 5.0
+    shapes = headline.figure(found, DARK).layout.shapes
+    for axis in ("x", "x2", "x3"):
+        mine = [s for s in shapes if s.xref == axis]
+        bands = {(s.y0 + s.y1) / 2: s.x1 for s in mine if s.type == "rect"}
+        assert bands == {2: 0.7, 1: 5.0, 0: 0.7}, axis
+        assert any(s.type == "line" and math.isclose(s.x0, math.log(1e5), rel_tol=1e-6) for s in mine), axis
+
+
+def test_downloaded_figure_needs_no_network_and_escapes_its_words():
+    page = as_html(headline.figure(table(), LIGHT), headline.CARD, subject="data <script>alert(1)</script>").decode()
+    assert "<script>alert(1)" not in page
+    assert 'src="http' not in page
+    assert 'showSendToCloud": false' in page.replace("'", '"') or '"showSendToCloud":false' in page
+    assert len(page) > 1_000_000, "plotly.js lies inside"
+
+
+def test_numbers_survive_a_trip_through_csv(tmp_path):
+    table().to_csv(tmp_path / "t.csv", index=False)
+    back = pd.read_csv(tmp_path / "t.csv")
+    np.testing.assert_allclose(back["klom_p95"], table()["klom_p95"])
