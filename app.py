@@ -1,9 +1,9 @@
-"""Forgetscope: run with ``streamlit run app.py``. The router and the frame; every page is a file in ``screens``."""
+"""Forgetscope: run with ``streamlit run app.py``. The router and the frame; every page is a file in ``pages``."""
 
 import streamlit as st
 
 from engine.store import StoreError
-from screens.ui import frame, workspace
+from pages.ui import frame, workspace
 
 st.set_page_config(
     page_title="Forgetscope",
@@ -14,9 +14,9 @@ st.set_page_config(
 st.logo(str(frame.ASSETS / "icon.png"))
 page = st.navigation(
     [
-        st.Page("screens/start.py", title="Start", default=True),
-        st.Page("screens/klom.py", title="KLOM", url_path="klom"),
-        st.Page("screens/runs.py", title="Runs", url_path="runs"),
+        st.Page("pages/start/page.py", title="Start", default=True),
+        st.Page("pages/klom/page.py", title="KLOM", url_path="klom"),
+        st.Page("pages/runs/page.py", title="Runs", url_path="runs"),
     ],
     position="top",
 )

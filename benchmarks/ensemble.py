@@ -145,7 +145,8 @@ def main() -> None:
     for row in found:
         s, r = row["seconds_per_model"], row["ratio_to_stacked"]
         print(
-            f"| {row['architecture']} | {s['loader']:.3f} | {s['tight']:.3f} | {s['looped']:.3f} | {s['stacked']:.4f} | "
+            f"| {row['architecture']} | {s['loader']:.3f} | {s['tight']:.3f} | {s['looped']:.3f} | "
+            f"{s['stacked']:.4f} | "
             f"{r['loader']:.1f} | {r['tight']:.1f} | {row['accuracy_difference_points']:+.2f} points |"
         )
 

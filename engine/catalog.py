@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 from engine.knobs import Configured
 from engine.records import EnsembleSize, Measuring, Training, digest
 from engine.store import Store, StoreError
+from engine.store.files import replace_file
 
 ENGINE = Path(__file__).resolve().parent
 EXTRAS = ("order", "needs", "reads", "last_convolution", "smallest", "forms")
@@ -51,29 +53,39 @@ def load(store: Store) -> dict[str, Any]:
         return json.loads(cached.read_text())
     except (OSError, ValueError):
         pass  # not there yet, or cut short by a full disk: made again below
-    done = subprocess.run(
-        [sys.executable, "-m", "engine", "catalog"],
-        cwd=ENGINE.parent,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise StoreError(f"The engine could not list its methods: {last}")
-    found = json.loads(done.stdout)
-    aside = cached.with_suffix(f".{_fingerprint(str(cached))}.tmp")
-    try:
-        aside.write_text(done.stdout)
-        aside.replace(cached)
+    text = _ask()
+    found = json.loads(text)
+    # A cache that cannot be written costs two seconds next time, nothing else.
+    with contextlib.suppress(OSError):
+        replace_file(cached, text.encode(), temporary=store.path / "unfinished")
         for old in store.path.glob("catalog-*.json"):
             if old != cached:
                 old.unlink(missing_ok=True)
-    except OSError:
-        aside.unlink(missing_ok=True)  # a cache that cannot be written costs two seconds next time, nothing else
     return found
+
+
+def _ask() -> str:
+    """Return what ``python -m engine catalog`` prints.
+
+    Raises:
+        StoreError: it failed, or took over five minutes.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "engine", "catalog"],
+            cwd=ENGINE.parent,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StoreError(f"The engine could not list its methods: {error}") from error
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise StoreError(f"The engine could not list its methods: {last}")
+    return done.stdout
 
 
 def _plugin(plugin: type[Configured]) -> dict[str, Any]:
@@ -86,7 +98,7 @@ def _plugin(plugin: type[Configured]) -> dict[str, Any]:
     }
 
 
-def _fingerprint(salt: str = "") -> str:
+def _fingerprint() -> str:
     files = sorted(ENGINE.rglob("*.py"))
     stats = [(str(f.relative_to(ENGINE)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    return digest([salt, sys.version, stats])[:16]
+    return digest([sys.version, stats])[:16]

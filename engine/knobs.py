@@ -56,7 +56,11 @@ class Knob:
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise BadSetting(f"{said} must be a number, not {value!r}")
-        if not math.isfinite(value):
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            raise BadSetting(f"{said} is far out of range") from None
+        if not finite:
             raise BadSetting(f"{said} must be finite, not {value!r}")
         if kind is int and value != int(value):
             raise BadSetting(f"{said} must be a whole number, not {value!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,17 +20,24 @@ class AlreadyRunning(RuntimeError):
 
 
 @contextmanager
-def compute_lock(store: Store) -> Iterator[None]:
+def compute_lock(store: Store, *, patience: float = 0.0) -> Iterator[None]:
     """Hold the store's compute lock; the operating system drops it when the process ends, however it ends.
+
+    With ``patience`` it tries for so many seconds: whoever asks :func:`compute_running` holds the lock for a moment.
 
     Raises:
         AlreadyRunning: somebody else holds it.
     """
+    deadline = time.monotonic() + patience
     with (store.path / "compute.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyRunning(f"a compute process already serves {store.path}") from error
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise AlreadyRunning(f"a compute process already serves {store.path}") from error
+            time.sleep(0.05)
         yield
 
 

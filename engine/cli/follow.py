@@ -15,12 +15,16 @@ from engine.store import Store, StoreError
 POLL = 0.2
 STARTS = 3
 """Compute processes started for one run before giving up: one that dies again and again will not get better."""
+SAID = (
+    "stopping; press Ctrl-C again to stop at once",
+    "stopping at once; press Ctrl-C again to leave without waiting",
+)
 
 
 def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
     """Return the run once it is done, failed or cancelled.
 
-    The first Ctrl-C asks the run to stop and goes on waiting, the second stops it at once.
+    The first Ctrl-C asks the run to stop and goes on waiting, the second stops it at once, the third no longer waits.
 
     Raises:
         StoreError: the compute process died three times.
@@ -29,7 +33,8 @@ def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
     started: list[subprocess.Popen[bytes]] = []
     interrupted = 0
     said = ""
-    with tqdm(total=100, unit="%", disable=not sys.stderr.isatty(), bar_format="{l_bar}{bar}| {desc}") as bar:
+    form = "{percentage:3.0f} %|{bar:24}| {desc}"
+    with tqdm(total=100, disable=not sys.stderr.isatty(), bar_format=form, dynamic_ncols=True) as bar:
         while True:
             try:
                 row = queue.run(run_id)
@@ -38,7 +43,8 @@ def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
                 if not compute_running(store):
                     if len(started) == STARTS:
                         raise StoreError(
-                            f"The compute process died {STARTS} times; {store.path / 'compute.log'} says why."
+                            f"The compute process died {STARTS} times; the end of {store.path / 'compute.log'} says "
+                            f"why. Run {run_id} stays in the queue: `python -m engine cancel {run_id}` takes it out."
                         )
                     process = ensure_compute(store, idle_exit=3.0)
                     if process is not None:
@@ -47,12 +53,18 @@ def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
                 said = _show(bar, row, said)
                 time.sleep(POLL)
             except KeyboardInterrupt:
-                interrupted += 1
+                if interrupted == len(SAID):
+                    raise
                 queue.request_cancel(run_id)
-                bar.write("stopping; press Ctrl-C again to stop at once", file=sys.stderr)
+                bar.write(SAID[interrupted], file=sys.stderr)
+                interrupted += 1
+        if row.status == "done" and not bar.disable:
+            bar.n = bar.total
+            bar.set_description_str("done")
     for process in started:
         process.poll()
     if interrupted:
+        print(f"run {run_id}: {row.status}", file=sys.stderr)
         raise KeyboardInterrupt
     return row
 
@@ -66,14 +78,16 @@ def _settle(process: subprocess.Popen[bytes], store: Store) -> None:
 
 def _show(bar: tqdm, row: RunRow, said: str) -> str:
     """Move the bar on a terminal; elsewhere print a line when the work changes."""
-    doing = "; ".join(row.progress.get("doing", [])) or row.status
+    doing = row.progress.get("doing", [])
+    share = row.progress.get("share", 0.0)
     left = row.progress.get("seconds_left")
     if not bar.disable:
-        bar.n = round(100 * row.progress.get("share", 0.0))
-        bar.set_description_str(f"{doing[:70]}, {left:.0f} s left" if left is not None else doing[:70])
+        bar.n = round(100 * share)
+        first = doing[0] if doing else "waiting for its turn" if row.status == "queued" else "planning"
+        bar.set_description_str(f"{first}, about {left:.0f} s left" if left is not None else first)
         return said
-    stage = ", ".join(sorted({words.split(",")[0].split(":")[0] for words in row.progress.get("doing", [])}))
+    stage = ", ".join(sorted({words.split(",")[0].split(":")[0] for words in doing}))
     if stage and stage != said:
-        print(f"{100 * row.progress.get('share', 0.0):3.0f} % {stage}", file=sys.stderr)
+        print(f"{100 * share:3.0f} % {stage}", file=sys.stderr, flush=True)
         return stage
     return said

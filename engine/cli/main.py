@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from engine.cli import commands
+from engine.cli import lists, measuring, recipes, running, serving
+from engine.cli.common import Refused
 from engine.knobs import BadSetting, Configured
 from engine.records import EnsembleSize, Measuring, Training
 from engine.store import StoreError
@@ -18,28 +19,42 @@ BAD_ARGUMENTS, FAILED = 2, 1
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        # No abbreviations: a script's --epoch must not change its meaning when a flag is added.
+        super().__init__(**settings, allow_abbrev=False)
+
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with 2."""
-        self.exit(BAD_ARGUMENTS, f"{self.prog}: {message} (try --help)\n")
+        self.exit(BAD_ARGUMENTS, f"{self.prog}: {' '.join(message.split())} (try --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 failed, 2 bad arguments."""
     parsed = _parser().parse_args(arguments)
     try:
-        return parsed.command(parsed)
+        status = parsed.command(parsed)
+        sys.stdout.flush()  # here, where a reader that has gone or a full disk can still be answered
     except BadSetting as error:
         return _say(error, BAD_ARGUMENTS)
-    except commands.Refused as error:
+    except Refused as error:
         return _say(error, error.status)
-    except (StoreError, ValueError) as error:
+    except BrokenPipeError:
+        _quiet()
+        return 128 + signal.SIGPIPE
+    except (StoreError, ValueError, OSError) as error:
+        _quiet()
         return _say(error, FAILED)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # The reader has gone: point stdout at nothing, so that the interpreter's last flush is quiet.
+    return status
+
+
+def _quiet() -> None:
+    """Drop what can no longer be printed, so that the interpreter does not fail on it once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
 
 
 def _say(error: Exception, status: int) -> int:
@@ -62,51 +77,55 @@ def _parser() -> argparse.ArgumentParser:
     def as_json(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    run = add("run", commands.run, "Run a recipe, or join the one that is running; resume what was interrupted.")
+    run = add("run", running.run, "Run a recipe, or join the one that is running; resume what was interrupted.")
     run.add_argument("recipe", metavar="RECIPE.json", help="a recipe, or - for standard input")
     store(run)
     as_json(run)
 
-    recipe = add("recipe", commands.recipe, "Print a complete recipe with every default filled in.")
-    recipe.add_argument("--dataset", default="digits", help="a data set's key, or the path of a folder or archive")
+    recipe = add("recipe", recipes.recipe, "Print a complete recipe with every default filled in.")
+    recipe.add_argument(
+        "--dataset", default="digits", help="a data set's key, or the path of a folder or archive (./digits is a path)"
+    )
     recipe.add_argument("--model", default="mlp", help="a model, such as cnn or mlp:hidden=64:depth=2")
     recipe.add_argument(
         "--forget", default="random:50", help="random:50, class:3,5, cluster:4, nearest:17,50, margin:lowest,50, "
         "outliers:50 or indices:FILE",
     )  # fmt: skip
     recipe.add_argument(
-        "--methods", help="comma-separated, each with settings if wanted: do_nothing,scrub:lr=0.001:epochs=5"
+        "--methods",
+        default=recipes.METHODS,
+        help="comma-separated, each with settings if wanted: do_nothing,scrub:lr=0.001:epochs=5",
     )
     recipe.add_argument("--seed", type=int, default=0)
     for settings in (Training, EnsembleSize, Measuring):
         _flags(recipe, settings)
 
     for name, what in (("methods", "methods"), ("datasets", "data sets"), ("models", "models"), ("metrics", "metrics")):
-        sub = add(name, commands.listing, f"List the {what} with their knobs, bounds and papers.")
+        sub = add(name, lists.listing, f"List the {what} with their knobs, bounds and papers.")
         sub.set_defaults(family=name)
         as_json(sub)
-    add("catalog", commands.catalogue, "Print everything the registries hold as JSON.")
+    add("catalog", lists.catalogue, "Print everything the registries hold as JSON.")
 
-    klom = add("klom", commands.klom, "Measure KLOM between two arrays of margins (N models, P points).")
+    klom = add("klom", measuring.klom, "Measure KLOM between two arrays of margins (N models, P points).")
     klom.add_argument("--oracle", required=True, metavar="A.npy", help="margins of retrained models")
     klom.add_argument("--unlearned", required=True, metavar="B.npy", help="margins of unlearned models")
     klom.add_argument("--convention", choices=("paper", "easydub"), default="paper")
     as_json(klom)
 
-    compute = add("compute", commands.compute, "Serve the store's queue until stopped.")
+    compute = add("compute", serving.compute, "Serve the store's queue until stopped.")
     store(compute)
     compute.add_argument("--scheduler", help="a dask.distributed scheduler (default: $FORGETSCOPE_SCHEDULER, or none)")
     compute.add_argument("--workers", type=int, help="worker processes (default: $FORGETSCOPE_WORKERS, or one a core)")
     compute.add_argument("--idle-exit", type=float, metavar="SECONDS", help="end after so long without work")
 
-    runs = add("runs", commands.runs, "List the runs of a store, newest first.")
+    runs = add("runs", serving.runs, "List the runs of a store, newest first.")
     store(runs)
     as_json(runs)
-    cancel = add("cancel", commands.cancel, "Stop a run between two steps; say it twice to stop it at once.")
+    cancel = add("cancel", serving.cancel, "Stop a run between two steps; say it twice to stop it at once.")
     cancel.add_argument("run", metavar="RUN", help="a run's id, or its beginning")
     store(cancel)
 
-    demo = add("demo", commands.demo, "Run the README's experiments on the digits and print their tables.")
+    demo = add("demo", running.demo, "Run the README's experiments on the digits and print their tables.")
     demo.add_argument("--forget", action="append", help="one experiment (default: random:50 and class:3)")
     demo.add_argument("--models", type=int, default=100)
     store(demo)
@@ -116,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _flags(parser: argparse.ArgumentParser, settings: type[Configured]) -> None:
     """Add one flag per knob; what is not given keeps its default."""
-    kinds = {"int": int, "float": float, "str": str}
+    kinds = {"int": int, "float": float, "str": str, "bool": _truth}
     for field in settings.fields():
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
@@ -124,3 +143,9 @@ def _flags(parser: argparse.ArgumentParser, settings: type[Configured]) -> None:
             choices=field.knob.choices or None,
             help=f"{field.knob.help} (default: {field.default})".replace("%", "%%"),
         )
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
+    return text == "true"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.queue import Queue, RunRow
+from engine.queue import ComputeRow, Queue, RunRow
 from engine.records import SPLITS, Recipe
 
 KEPT = ("klom_mean", "klom_p95", "low", "high", "accuracy", "seconds", "compute", "models", "warnings")
@@ -18,21 +18,31 @@ retrain is paid for. Accuracy tells little: only the distributions show it."""
 
 
 def summary(row: RunRow, queue: Queue) -> dict[str, Any]:
-    """Return the result of a run: one entry per method and split, the floor per split, and what stopped early."""
+    """Return the result of a run: one entry per method and split, the floor per split, and what stopped early.
+
+    Plain JSON data; ``None`` where a number could not be measured. The floor is that of the row with most models: a
+    method that stopped early was compared at fewer, where the floor is higher.
+    """
+    recipe = Recipe.from_json(row.recipe)
     results: list[dict[str, Any]] = []
-    floor: dict[str, dict[str, Any]] = {}
+    floor: dict[str, dict[str, Any]] = {split: {"klom_mean": None, "klom_p95": None} for split in SPLITS}
+    most = dict.fromkeys(SPLITS, 0)
     latest = {result.method_id: result.payload for result in queue.results(row.id)}
-    states = row.progress.get("methods", {})
-    listed = [m for m in Recipe.from_json(row.recipe).methods_ids() if m in states]
-    for method in [*listed, *(m for m in states if m not in listed)]:
+    for method in recipe.methods_ids():
         for measured in latest.get(method, {"rows": []})["rows"]:
             split = measured["split"]
             results.append({"method": method, "split": split, **{k: measured.get(k) for k in KEPT}})
-            floor[split] = {"klom_mean": measured["floor_mean"], "klom_p95": measured["floor_p95"]}
-    stopped = {method: state["stopped"] for method, state in states.items() if state["stopped"]}
+            if measured["models"] > most[split]:
+                most[split] = measured["models"]
+                floor[split] = {"klom_mean": measured["floor_mean"], "klom_p95": measured["floor_p95"]}
+    stopped = {
+        method: state["stopped"] for method, state in row.progress.get("methods", {}).items() if state["stopped"]
+    }
     return {
         "run": row.id,
         "device": row.progress.get("device", ""),
+        "models": recipe.ensemble.models,
+        "convention": recipe.measuring.convention,
         "results": results,
         "floor": floor,
         "stopped": stopped,
@@ -42,20 +52,20 @@ def summary(row: RunRow, queue: Queue) -> dict[str, Any]:
 
 def text(found: Mapping[str, Any]) -> str:
     """Return the summary as a table for a terminal."""
-    head = ("method", "split", "KLOM p95", "interval", "mean", "accuracy", "seconds", "compute")
+    head = ("method", "split", "models", "KLOM p95", "interval", "mean", "accuracy", "seconds", "compute")
     rows = [
         (
-            r["method"], r["split"], _number(r["klom_p95"]), f"{_number(r['low'])} to {_number(r['high'])}",
-            _number(r["klom_mean"]), _percent(r["accuracy"]), _number(r["seconds"], 1), _percent(r["compute"]),
+            r["method"], r["split"], str(r["models"]), _number(r["klom_p95"]),
+            f"{_number(r['low'])} to {_number(r['high'])}", _number(r["klom_mean"]), _percent(r["accuracy"]), _number(r["seconds"], 1), _percent(r["compute"]),
         )
         for r in found["results"]
     ]  # fmt: skip
     rows += [
-        ("(floor)", s, _number(f["klom_p95"]), "", _number(f["klom_mean"]), "", "", "")
+        ("(floor)", s, "", _number(f["klom_p95"]), "", _number(f["klom_mean"]), "", "", "")
         for s, f in found["floor"].items()
     ]
     lines = [_aligned(head, rows), f"run {found['run']} on {found['device'] or 'cpu'}"]
-    lines += [f"{method} {why}" for method, why in found["stopped"].items()]
+    lines += [f"{method}: {why}" for method, why in found["stopped"].items()]
     warnings = {w: None for r in found["results"] for w in r["warnings"] or []}
     return "\n".join([*lines, *warnings])
 
@@ -73,11 +83,13 @@ def markdown(found: Mapping[str, Any]) -> str:
     settings = dict(zip(Recipe.from_json(found["recipe"]).methods_ids(), found["recipe"]["methods"], strict=True))
     for method in methods:
         rows = {r["split"]: r for r in found["results"] if r["method"] == method}
-        name = method if "-" not in method else f"{method.rsplit('-', 1)[0]} {_said(settings.get(method, {}))}"
+        name = method if "-" not in method else f"{method.rsplit('-', 1)[0]} {_said(settings[method])}"
+        measured = rows["forget"]["models"]
+        name += f" ({measured} models)" if measured != found["models"] else ""
         cells = [_number(rows[s]["klom_p95"]) for s in SPLITS] + [_percent(rows[s]["accuracy"]) for s in SPLITS]
         cost = [_number(rows["forget"]["seconds"], 1), _percent(rows["forget"]["compute"])]
         lines.append(f"| {name} | " + " | ".join([*cells, *cost]) + " |")
-    lines += [f"| {method} | {why} | | | | | | | |" for method, why in found["stopped"].items()]
+    lines += [f"| {method} | {why.replace('|', '/')} | | | | | | | |" for method, why in found["stopped"].items()]
     return "\n".join(lines)
 
 
@@ -88,26 +100,32 @@ def plugins(found: Sequence[Mapping[str, Any]]) -> str:
         card = plugin["card"]
         lines.append(f"{plugin['key']}: {card['summary']}")
         if card["paper"]:
-            lines.append(f"    {card['paper']}" + (f", {card['year']}" if card["year"] else ""))
+            year = f", {card['year']}" if card["year"] else ""
+            lines.append(f"    {card['paper']}{year}" + (f", arXiv {card['arxiv']}" if card["arxiv"] else ""))
         for field in plugin["fields"]:
             allowed = ", ".join(field["choices"]) if field["choices"] else _bounds(field)
             lines.append(f"    {field['name']} = {field['default']} ({allowed}): {field['help']}")
     return "\n".join(lines)
 
 
-def runs(rows: Sequence[RunRow]) -> str:
-    """Return the queue as a table."""
+def runs(rows: Sequence[RunRow], serving: ComputeRow | None) -> str:
+    """Return the queue as a table, with a last line that says who works on it."""
     if not rows:
         return "no runs yet; `python -m engine recipe > recipe.json`, then `python -m engine run recipe.json`"
     body = [
         (
             row.id, row.status, f"{100 * row.progress.get('share', 0):.0f} %",
             time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created)),
-            f"{row.recipe['dataset']['key']}, {row.recipe['model']['key']}, {row.recipe['forget']['key']}", row.error,
+            ", ".join(str(row.recipe.get(part, {}).get("key", "?")) for part in ("dataset", "model", "forget")),
+            " ".join(row.error.split()),
         )
         for row in rows
     ]  # fmt: skip
-    return _aligned(("run", "status", "done", "created", "data, model, forget", "error"), body)
+    if serving is not None and serving.alive:
+        last = f"compute process {serving.pid} on {serving.host}: {serving.state}, {serving.workers} workers"
+    else:
+        last = "no compute process serves this store; `python -m engine compute`, a run or the app starts one"
+    return _aligned(("run", "status", "done", "created", "data, model, forget", "error"), body) + "\n" + last
 
 
 def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

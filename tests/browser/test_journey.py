@@ -16,6 +16,7 @@ def test_a_link_into_a_fresh_server_has_its_frame(page, server):
     page.goto(f"{server.url}/klom")
     page.get_by_role("button", name="Go to Start").wait_for()
     assert page.locator(".fs-line").is_visible()
+    assert page.get_by_text("Page not found").count() == 0
     page.get_by_role("button", name="Go to Start").click()
     page.get_by_role("button", name="Run the demo").wait_for()
 

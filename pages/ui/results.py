@@ -11,7 +11,7 @@ import streamlit as st
 
 from engine.queue import ResultRow, RunRow
 from engine.store import default_store
-from screens.ui import say, workspace
+from pages.ui import say, workspace
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from engine.theme import Look
 from engine.views import distribution, points
 from engine.views import headline as top
 from engine.views.base import CEILING, SPLIT_TITLES
-from screens.ui import frame, point, results, runs, say, show, workspace
-from screens.ui.controls import switch
-from screens.ui.gallery import gallery
+from pages.ui import frame, point, results, runs, say, show, workspace
+from pages.ui.controls import switch
+from pages.ui.gallery import gallery
 
 _TILES = 24
 

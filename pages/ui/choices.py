@@ -16,7 +16,7 @@ from engine.knobs import BadSetting
 from engine.launch import ROOT
 from engine.records import Recipe
 from engine.store import StoreError
-from screens.ui import knobs, say, workspace
+from pages.ui import knobs, say, workspace
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz")
 _OWN = "own:"

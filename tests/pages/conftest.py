@@ -69,7 +69,7 @@ def visit(store):
             app.query_params[name] = value
         app.run()
         if page != "start":
-            app.switch_page(f"screens/{page}.py")
+            app.switch_page(f"pages/{page}/page.py")
             for name, value in query.items():
                 app.query_params[name] = value
             app.run()

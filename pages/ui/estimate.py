@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from engine.records import digest
-from screens.ui import choices, runs, say, workspace
+from pages.ui import choices, runs, say, workspace
 
 EVERY = 0.7
 """Seconds between looks for the answer; only until it is there."""

@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.queue import RunRow
 from engine.records import Recipe
-from screens.ui import live, runs, say, workspace
+from pages.ui import live, runs, say, workspace
 
 _PAGE = 12
 _WIDTHS = [4, 5, 4, 4]

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from engine.theme import Look, look
-from screens.ui import say, workspace
+from pages.ui import say, workspace
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 

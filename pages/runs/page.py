@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from screens.ui import frame, run_list, runs
+from pages.ui import frame, run_list, runs
 
 run, _ = runs.chosen()
 frame.line(run.recipe if run is not None else None)

@@ -11,7 +11,7 @@ import streamlit as st
 
 from engine.theme import Look
 from engine.views import margins
-from screens.ui import frame, say, show
+from pages.ui import frame, say, show
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

@@ -143,7 +143,7 @@ def test_a_run_under_way_can_be_watched_from_here(visit, filled):
 
 
 def test_words_from_data_are_never_markup():
-    from screens.ui import say
+    from pages.ui import say
 
     assert say.plain("a*b_[x](y)<i>$z$") == "a\\*b\\_\\[x\\]\\(y\\)\\<i\\>\\$z\\$"
     assert say.escaped('<img src=x onerror="a">') == "&lt;img src=x onerror=&quot;a&quot;&gt;"
@@ -154,7 +154,7 @@ def test_words_from_data_are_never_markup():
 
 
 def test_a_press_of_plus_or_minus_stays_within_bounds_and_moves_a_little():
-    from screens.ui import knobs
+    from pages.ui import knobs
 
     rate = {"low": 1e-7, "high": 10.0, "scale": "log"}
     assert [knobs.step(rate, value) for value in (0.1, 5e-4)] == [0.01, 1e-5]
@@ -164,7 +164,7 @@ def test_a_press_of_plus_or_minus_stays_within_bounds_and_moves_a_little():
 
 
 def test_a_method_listed_twice_says_what_sets_the_two_apart(words):
-    from screens.ui import say
+    from pages.ui import say
 
     named = say.method_names(words, demo_recipe().to_json())
     assert [name for name in named.values() if name.startswith("Partial")] == [

@@ -11,7 +11,7 @@ import streamlit as st
 
 from engine.theme import LIGHT, Look
 from engine.views.base import CHART_CONFIG, ViewCard, as_html
-from screens.ui import frame
+from pages.ui import frame
 
 Draw = Callable[[Look], go.Figure]
 

@@ -1,10 +1,10 @@
 """Start: what is this, and can I see it work now?"""
 
 import streamlit as st
-from engine.demo import demo_recipe
 
+from engine.demo import demo_recipe
 from engine.queue import RunRow
-from screens.ui import choices, estimate, example, frame, live, runs, say, workspace
+from pages.ui import choices, estimate, example, frame, live, runs, say, workspace
 
 header = st.container()
 

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from engine.queue import RunRow
-from screens.ui import results, say, workspace
+from pages.ui import results, say, workspace
 
 EVERY = 1.0
 """Seconds between looks at the queue; only while something runs."""
@@ -31,6 +31,7 @@ def _panel(run_id: str, drawn: str) -> None:
     st.session_state[key] = st.session_state.get(key, 0) + 1
     if run.over:
         st.session_state.pop(key)
+        st.rerun()
     if results.version(run) != drawn and st.session_state[key] >= REDRAW:
         st.session_state[key] = 0
         st.rerun()

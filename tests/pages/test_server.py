@@ -19,7 +19,7 @@ for page in ("start", "klom", "runs"):
     app.query_params["run"] = sys.argv[1]
     app.run()
     if page != "start":
-        app.switch_page(f"screens/{page}.py")
+        app.switch_page(f"pages/{page}/page.py")
         app.query_params["run"] = sys.argv[1]
         app.run()
     assert not app.exception, app.exception
@@ -48,16 +48,17 @@ def test_only_this_machine_is_served_and_nothing_is_told_outside():
     assert "font" not in config["theme"], "no font is fetched"
 
 
-def test_no_folder_is_called_pages():
-    # Streamlit takes such a folder beside app.py for its own kind of app: a link to /klom that is the first thing a
-    # fresh server sees would then run that page without the router and its frame.
-    assert not (ROOT / "pages").exists()
+def test_no_page_lies_directly_in_pages():
+    # Streamlit takes files there for its older kind of app: a link to /klom that is the first thing a fresh server sees
+    # would then run that file without the router and its frame. It ignores subfolders.
+    assert not list((ROOT / "pages").glob("*.py"))
+    assert sorted(p.parent.name for p in (ROOT / "pages").glob("*/page.py")) == ["klom", "runs", "start"]
 
 
-def test_screens_hold_no_torch_no_work_and_no_state():
+def test_pages_hold_no_torch_no_work_and_no_state():
     import ast
 
-    for path in [ROOT / "app.py", *sorted((ROOT / "screens").rglob("*.py"))]:
+    for path in [ROOT / "app.py", *sorted((ROOT / "pages").rglob("*.py"))]:
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):

@@ -11,11 +11,11 @@ import streamlit as st
 from engine.queue import RunRow
 from engine.records import digest
 from engine.store import StoreError
-from screens.ui import say, workspace
+from pages.ui import say, workspace
 
-KLOM_PAGE = "screens/klom.py"
-START_PAGE = "screens/start.py"
-RUNS_PAGE = "screens/runs.py"
+KLOM_PAGE = "pages/klom/page.py"
+START_PAGE = "pages/start/page.py"
+RUNS_PAGE = "pages/runs/page.py"
 _ID = re.compile(r"[0-9a-f]{16}")
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from screens.ui import frame, klom_parts, live, results, runs
+from pages.ui import frame, klom_parts, live, results, runs
 
 run, missing = runs.chosen()
 frame.line(run.recipe if run is not None else None)

@@ -14,7 +14,7 @@ from engine.store import StoreError
 from engine.theme import Look
 from engine.views import margins
 from engine.views.base import SPLIT_TITLES
-from screens.ui import results, say, show, workspace
+from pages.ui import results, say, show, workspace
 
 
 def panel(result: results.Result, number: int, *, subject: str) -> None:

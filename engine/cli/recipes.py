@@ -1,0 +1,121 @@
+"""Recipes in and out of text: flags to a recipe, files to a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engine.knobs import BadSetting, Configured
+from engine.records import Choice, EnsembleSize, Measuring, Recipe, Scalar, Training
+
+METHODS = "do_nothing,gradient_descent,gradient_ascent,neg_grad_plus,scrub,oracle_matching,partial_retrain"
+"""The methods of a recipe that names none."""
+
+
+def recipe(arguments: argparse.Namespace) -> int:
+    """Print a complete recipe."""
+    from engine.experiment import as_choice, resolve
+    from engine.forget import parse
+
+    chosen = Recipe(
+        dataset=_dataset(arguments.dataset),
+        model=_choice(arguments.model, "--model"),
+        training=_settings(arguments, Training),
+        forget=as_choice(parse(arguments.forget)),
+        methods=tuple(_choice(m, "--methods") for m in arguments.methods.split(",")),
+        ensemble=_settings(arguments, EnsembleSize),
+        measuring=_settings(arguments, Measuring),
+        seed=arguments.seed,
+    )
+    complete = resolve(Recipe.from_json(chosen.to_json())).recipe
+    print(json.dumps(complete.to_json(), indent=1))
+    return 0
+
+
+def read(path: str) -> Recipe:
+    """Read, check and complete the recipe in a file, or on standard input where ``path`` is ``-``.
+
+    A relative path to pictures in it is taken from the folder the command runs in, as everywhere on a command line;
+    the compute process may run elsewhere.
+
+    Raises:
+        BadSetting: the file cannot be read, is not JSON, or its recipe is wrong; in one sentence.
+    """
+    from engine.experiment import resolve
+
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+        value = json.loads(text)
+    except OSError as error:
+        raise BadSetting(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        name = "standard input" if path == "-" else path
+        raise BadSetting(f"{name} is not JSON: {error}") from error
+    try:
+        found = resolve(Recipe.from_json(value))
+        json.dumps(found.recipe.to_json(), ensure_ascii=False).encode()
+    except (OverflowError, UnicodeEncodeError) as error:  # a number of 400 digits, half a letter
+        raise BadSetting(f"recipe: {error}") from error
+    where = found.recipe.dataset.settings.get("path")
+    if found.dataset.needs != "path" or not where:
+        return found.recipe
+    absolute = str(Path(str(where)).expanduser().absolute())
+    return replace(found.recipe, dataset=Choice(found.recipe.dataset.key, _with_path(found.recipe.dataset, absolute)))
+
+
+def _with_path(dataset: Choice, path: str) -> Mapping[str, Scalar]:
+    return {**dataset.settings, "path": path}
+
+
+def _dataset(text: str) -> Choice:
+    """Read a data set's key, or the path of a folder or archive; ``./digits`` is a path, ``digits`` the key."""
+    from engine.data import datasets
+
+    if text.partition(":")[0] in datasets():
+        return _choice(text, "--dataset")
+    path = Path(text).expanduser()
+    if text and path.exists():
+        return Choice("folder", {"path": str(path.resolve())})
+    if os.sep in text:
+        raise BadSetting(f"--dataset: there is no {text}")
+    return Choice(text or "''")
+
+
+def _settings(arguments: argparse.Namespace, settings: type[Configured]) -> Any:
+    given = {f.name: getattr(arguments, f.name) for f in settings.fields()}
+    return settings.from_settings({name: value for name, value in given.items() if value is not None})
+
+
+def _choice(text: str, flag: str) -> Choice:
+    """Read ``scrub:lr=0.001:epochs=5``."""
+    key, *rest = (part.strip() for part in text.split(":"))
+    if not key:
+        raise BadSetting(f"{flag}: a name is missing; write it like scrub or scrub:lr=0.001")
+    settings: dict[str, Scalar] = {}
+    for item in rest:
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not name:
+            raise BadSetting(f"{flag}: {item!r} is not a setting of {key}; write it like {key}:lr=0.001")
+        if name in settings:
+            raise BadSetting(f"{flag}: {key} has two values for {name}")
+        settings[name] = _scalar(value)
+    return Choice(key, settings)
+
+
+def _scalar(text: str) -> Scalar:
+    """Read a number, true or false; anything else is text."""
+    words = {"true": True, "false": False}
+    if text in words:
+        return words[text]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

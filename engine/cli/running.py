@@ -1,0 +1,68 @@
+"""Runs from the command line: submitted to the store's queue, followed to their end, printed."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+
+from engine.cli import follow, recipes, tables
+from engine.cli.common import Refused, open_store
+from engine.queue import Queue, RunRow
+from engine.records import Recipe
+from engine.store import this_host
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a recipe from a file or from standard input."""
+    row, queue = _complete(arguments, recipes.read(arguments.recipe))
+    summary = tables.summary(row, queue)
+    print(json.dumps(summary, indent=1) if arguments.json else tables.text(summary))
+    return 0
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Run the demo's recipe on one or more forget sets and print a table for each."""
+    from engine.demo import demo_recipe
+    from engine.experiment import as_choice, resolve
+    from engine.forget import parse
+
+    wanted = {
+        forget: resolve(demo_recipe(as_choice(parse(forget)), arguments.models)).recipe
+        for forget in arguments.forget or ("random:50", "class:3")
+    }
+    found = {}
+    for forget, recipe in wanted.items():
+        row, queue = _complete(arguments, recipe)
+        found[forget] = tables.summary(row, queue)
+        if not arguments.json:
+            title = f"### Digits, {recipe.ensemble.models} MLPs, forget {forget}"
+            print(f"\n{title}\n\n{tables.markdown(found[forget])}\n", flush=True)
+    print(json.dumps(found, indent=1) if arguments.json else tables.WHAT_TO_SEE)
+    return 0
+
+
+def _complete(arguments: argparse.Namespace, recipe: Recipe) -> tuple[RunRow, Queue]:
+    """Submit ``recipe`` and wait until it is done.
+
+    Raises:
+        Refused: it failed or was cancelled.
+    """
+    store = open_store(arguments)
+    queue = Queue(store.queue_path)
+    session = f"cli:{_user()}@{this_host()}:{os.getpid()}"
+    run_id = queue.submit(recipe.to_json(), session=session, label="command line")
+    row = follow.until_over(store, queue, run_id)
+    if row.status == "failed":
+        raise Refused(row.error or "the run failed without saying why", 1)
+    if row.status == "cancelled":
+        raise Refused(f"run {run_id} was cancelled; what it had finished is kept, run it again to go on", 1)
+    return row, queue
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return str(os.getuid())
