@@ -35,6 +35,8 @@ log = logging.getLogger("forgetscope.compute")
 
 TICK = 0.1
 """Seconds between looks at the queue while nothing finishes."""
+IDLE_TICK = 0.4
+"""The same while there is nothing to do: a waiting instrument should not warm the room."""
 WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**29),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
@@ -44,6 +46,12 @@ WORKER_ENVIRONMENT = {
 }
 """What worker processes start with. Dask's own default trims the heap at 64 KiB, which hands every freed tensor back to
 the operating system and made training here 5 times slower (`benchmarks/LOG.md`)."""
+CLUSTER = {
+    "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "5s",
+}
+"""Dask's settings: no sampling profiler (it wakes every worker a hundred times a second) and a slow system monitor."""
 PATIENCE = 60.0
 """Seconds a full disk or a busy queue may last before the process gives up; its runs stay in the queue."""
 PLAIN = (DataError, ForgetError, MetricError, BadSetting, StoreError)
@@ -104,7 +112,7 @@ class Compute:
         if scheduler is None:
             count = workers or gpus or max(1, min(cores, 8))
             self._threads = max(1, cores // count)
-            with dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT}):
+            with dask.config.set(CLUSTER):
                 self._cluster = LocalCluster(
                     n_workers=count,
                     threads_per_worker=1,
@@ -134,7 +142,7 @@ class Compute:
         trouble: float | None = None
         try:
             while not self._stop.is_set():
-                self._wake.wait(TICK)
+                self._wake.wait(TICK if self._active or self._flights else IDLE_TICK)
                 self._wake.clear()
                 now = time.monotonic()
                 try:

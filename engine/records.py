@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
@@ -72,7 +73,7 @@ class Choice:
         """Read what :meth:`to_json` wrote.
 
         Raises:
-            BadSetting: not an object, no key, or a setting that is not a number, a truth value or text.
+            BadSetting: not an object, no key, or a setting that is not a finite number, a truth value or text.
         """
         if not isinstance(value, Mapping) or not isinstance(value.get("key"), str) or not value["key"]:
             raise BadSetting(f'recipe: {where} must be an object with a "key", such as {{"key": "digits"}}')
@@ -80,6 +81,12 @@ class Choice:
         for name, setting in settings.items():
             if not isinstance(setting, int | float | bool | str):
                 raise BadSetting(f"recipe: {where}.{name} must be a number, true, false or text")
+            if isinstance(setting, float) and not math.isfinite(setting):
+                raise BadSetting(f"recipe: {where}.{name} must be finite, not {setting!r}")
+        # JSON may hold half of a surrogate pair, which has no bytes to hash or to store.
+        for text in (value["key"], *settings, *(v for v in settings.values() if isinstance(v, str))):
+            if any("\ud800" <= letter <= "\udfff" for letter in text):
+                raise BadSetting(f"recipe: {where} holds text that is not valid Unicode: {text!r}")
         return cls(value["key"], settings)
 
 

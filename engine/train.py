@@ -33,29 +33,41 @@ def train(
 
     ``subset`` says what each model sees: None for everything, int64 (n,) for one subset shared by all, or a boolean
     mask (M, N), one row per model (oracles, halves, shards). Models whose subsets differ in size are trained in groups
-    of equal size, so padding never touches a result. Model i depends only on (net, images, training, its subset, seed,
-    role, i).
+    of equal size, smallest first, so padding never touches a result; snapshots on the way hold the group at hand, the
+    last one every model, and ``seen`` and ``cost`` are those of the model that has done most. Model i depends only on
+    (net, images, training, its subset, seed, role, i).
 
     Cost: 3 forward-equivalents per example and epoch.
+
+    Raises:
+        ValueError: an empty subset, or a mask of another shape.
     """
     if subset is None or subset.dtype != torch.bool:
         yield from _train_equal(net, images, training, seed, role, ids, strategy, subset)
         return
+    if subset.shape != (len(ids), len(images)):
+        raise ValueError(f"the mask must be {(len(ids), len(images))} (models, examples), not {tuple(subset.shape)}")
     sizes = subset.sum(dim=1)  # (M,)
     if bool((sizes == 0).any()):
         raise ValueError(f"model {ids[int(sizes.argmin())]} has an empty training subset")
-    finished: dict[int, Ensemble] = {}
-    groups = {int(size): [m for m in range(len(ids)) if sizes[m] == size] for size in sizes.unique()}
+    groups = {int(size): [m for m in range(len(ids)) if sizes[m] == size] for size in sizes.unique()}  # by rising size
     total = sum(training.epochs * -(-size // training.batch_size) for size in groups)
-    done = 0
+    finished: dict[int, Ensemble] = {}
+    losses: dict[int, Tensor] = {}
+    done = seen = 0
+    cost = 0.0
     for size, members in groups.items():
         positions = subset[members].nonzero()[:, 1].view(len(members), size)  # (m, n)
         for snapshot in _train_equal(net, images, training, seed, role, [ids[m] for m in members], strategy, positions):
-            yield replace(snapshot, step=done + snapshot.step, total=total)
+            if snapshot.step or not done:  # one step 0, not one per group
+                seen, cost = max(seen, snapshot.seen), max(cost, snapshot.cost)
+                yield replace(snapshot, step=done + snapshot.step, total=total, seen=seen, cost=cost)
         done += snapshot.step
         finished.update({m: snapshot.ensemble[i : i + 1] for i, m in enumerate(members)})
+        losses.update({m: snapshot.losses["loss"][i] for i, m in enumerate(members)})
     merged = Ensemble.join([finished[m] for m in range(len(ids))])
-    yield replace(snapshot, ensemble=merged, step=total, total=total)
+    loss = torch.stack([losses[m] for m in range(len(ids))])  # (M,)
+    yield Snapshot(merged, total, total, seen, cost, {"loss": loss})
 
 
 def _train_equal(
@@ -73,6 +85,8 @@ def _train_equal(
     start = Ensemble.initial(net, seed=seed, role=role, ids=ids, device=device, strategy=strategy)
     streams = Streams(seed, f"{role}:batches", ids, device)
     n = len(images) if positions is None else positions.shape[-1]
+    if n == 0:
+        raise ValueError("there is nothing to train on: the subset is empty")
     total = training.epochs * -(-n // training.batch_size)
     stepper = Stepper(
         start,

@@ -58,7 +58,10 @@ def _quiet() -> None:
 
 
 def _say(error: Exception, status: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else f"cannot print the result: {error.strerror}"
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
     return status
 
 

@@ -27,12 +27,13 @@ def compute(arguments: argparse.Namespace) -> int:
         raise BadSetting(f"--workers must be a whole number from 1 to {MOST_WORKERS}, not {workers}")
     if arguments.idle_exit is not None and not (math.isfinite(arguments.idle_exit) and arguments.idle_exit >= 0):
         raise BadSetting(f"--idle-exit must be a number of seconds, not {arguments.idle_exit}")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     store = open_store(arguments)
     try:
         with compute_lock(store, patience=1.0):
             from engine.compute import Compute
 
+            # After the import: where the cluster's library finds a handler, it logs to it, and much more than we want.
+            logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
             try:
                 serving = Compute(store, scheduler=scheduler, workers=workers, idle_exit=arguments.idle_exit)
             except (OSError, ValueError) as error:

@@ -53,13 +53,12 @@ def summary(row: RunRow, queue: Queue) -> dict[str, Any]:
 def text(found: Mapping[str, Any]) -> str:
     """Return the summary as a table for a terminal."""
     head = ("method", "split", "models", "KLOM p95", "interval", "mean", "accuracy", "seconds", "compute")
-    rows = [
-        (
-            r["method"], r["split"], str(r["models"]), _number(r["klom_p95"]),
-            f"{_number(r['low'])} to {_number(r['high'])}", _number(r["klom_mean"]), _percent(r["accuracy"]), _number(r["seconds"], 1), _percent(r["compute"]),
-        )
-        for r in found["results"]
-    ]  # fmt: skip
+    rows = []
+    for r in found["results"]:
+        interval = f"{_number(r['low'])} to {_number(r['high'])}"
+        klom = (_number(r["klom_p95"]), interval, _number(r["klom_mean"]))
+        cost = (_number(r["seconds"], 1), _percent(r["compute"]))
+        rows.append((r["method"], r["split"], str(r["models"]), *klom, _percent(r["accuracy"]), *cost))
     rows += [
         ("(floor)", s, "", _number(f["klom_p95"]), "", _number(f["klom_mean"]), "", "", "")
         for s, f in found["floor"].items()

@@ -59,12 +59,12 @@ class ResNet9(Architecture):
         year=2024,
     )
     last_convolution = "body.conv4.conv"
-    smallest = 12
+    smallest = 15  # below, the last convolution ends in one pixel, and batch norm refuses a batch of one picture
 
     width: Annotated[int, Knob("width", "Channels of the first convolution; 64 in the paper.", low=4, high=256)] = 64
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return the network for pictures of any size from 12 pixels."""
+        """Return the network for pictures of any size from 15 pixels."""
         w = self.width
         body = nn.Sequential(
             OrderedDict(

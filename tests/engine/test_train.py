@@ -1,5 +1,6 @@
 """Training: one meaning for both strategies and every chunking, and nobody sees what they should not."""
 
+import itertools
 import math
 
 import pytest
@@ -86,27 +87,53 @@ def test_subsets_of_different_sizes_equal_training_each_alone():
         train(small.net(), images, small.training(), seed=0, role="r", ids=[4, 5, 6], strategy="stacked", subset=mask)
     )
     assert snapshots[-1].step == snapshots[-1].total
+    assert [s.step for s in snapshots] == [*range(11), 10], "groups one after the other, then all models together"
+    assert (snapshots[-1].seen, snapshots[-1].cost) == (80, 240.0), "of the model with the largest subset"
+    assert snapshots[-1].losses["loss"].shape == (3,)
+    for before, after in itertools.pairwise(snapshots):
+        assert (after.seen, after.cost) >= (before.seen, before.cost)
     for m, number in enumerate([4, 5, 6]):
         alone = trained(small.net(), images, [number], role="r", subset=mask[m].nonzero()[:, 0])
         assert small.close(snapshots[-1].ensemble[m : m + 1], alone)
 
 
-def test_an_empty_subset_is_refused():
+def test_impossible_subsets_are_refused():
+    """Catches a fresh network handed back as trained, and mask rows that belong to no model."""
     mask = torch.zeros(2, 48, dtype=torch.bool)
     mask[0] = True
-    with pytest.raises(ValueError, match="model 1 has an empty"):
-        list(
-            train(
-                small.net(),
-                small.images(),
-                small.training(),
-                seed=0,
-                role="r",
-                ids=[0, 1],
-                strategy="stacked",
-                subset=mask,
-            )
-        )
+    with pytest.raises(ValueError, match="model 8 has an empty training subset"):
+        trained(small.net(), small.images(), [7, 8], subset=mask)
+    with pytest.raises(ValueError, match="nothing to train on"):
+        trained(small.net(), small.images(), [0], subset=torch.empty(0, dtype=torch.int64))
+    for wrong in (mask[:1], mask[:, :47], mask[0]):
+        with pytest.raises(ValueError, match=r"the mask must be \(2, 48\)"):
+            trained(small.net(), small.images(), [7, 8], subset=wrong)
+
+
+def test_a_mask_and_a_list_of_one_subset_agree():
+    kept = torch.tensor([i for i in range(48) if i not in small.FORGET.tolist()])
+    mask = torch.zeros(2, 48, dtype=torch.bool)
+    mask[:, kept] = True
+    images = small.images()
+    assert small.close(
+        trained(small.net(), images, range(2), subset=kept), trained(small.net(), images, range(2), subset=mask)
+    )
+
+
+def test_masked_examples_are_never_drawn():
+    """Catches padding: poisoned pictures outside each model's own subset must not move one bit."""
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.rand(3, 48, generator=generator) < 0.5
+    mask[:, 0] = False
+    clean = trained(small.net(), small.images(), range(3), subset=mask)
+    poisoned = small.images()
+    outside = ~mask.any(dim=0)
+    poisoned.x[outside], poisoned.y[outside] = 255, 0
+    assert small.same(clean, trained(small.net(), poisoned, range(3), subset=mask))
+    for m in range(3):
+        poisoned = small.images()
+        poisoned.x[~mask[m]] = 255
+        assert small.same(clean[m : m + 1], trained(small.net(), poisoned, range(3), subset=mask)[m : m + 1])
 
 
 @pytest.mark.parametrize(

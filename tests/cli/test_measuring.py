@@ -1,0 +1,77 @@
+"""KLOM between two files: the same numbers as the metric, and nothing but plain arrays is read."""
+
+import json
+
+import numpy as np
+import pytest
+
+from engine.metrics.klom import klom
+
+
+@pytest.fixture
+def margins(tmp_path):
+    rng = np.random.default_rng(3)
+    arrays = {"oracle": rng.normal(size=(40, 9)), "unlearned": rng.normal(size=(50, 9)) + np.arange(9)}
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    return arrays
+
+
+@pytest.mark.parametrize("convention", ["paper", "easydub"])
+def test_files_give_what_the_metric_gives(command, margins, tmp_path, convention):
+    files = ("--oracle", tmp_path / "oracle.npy", "--unlearned", tmp_path / "unlearned.npy")
+    said = command("klom", *files, "--convention", convention, "--json")
+    assert said.status == 0, said.err
+    found = json.loads(said.out)
+    wanted = klom(**margins, convention=convention)
+    assert found.keys() == {"per_point", "mean", "p95"}
+    assert found["per_point"] == wanted.tolist()
+    assert found["mean"] == pytest.approx(wanted.mean())
+    assert found["p95"] == pytest.approx(np.quantile(wanted, 0.95))
+    text = command("klom", *files, "--convention", convention).out
+    assert f"({convention}) of 40 oracle and 50 unlearned models at 9 points" in text
+    assert f"furthest: point {wanted.argmax()} " in text
+
+
+def test_the_same_file_twice_is_zero(command, margins, tmp_path):
+    path = tmp_path / "oracle.npy"
+    found = json.loads(command("klom", "--oracle", path, "--unlearned", path, "--json").out)
+    assert found == {"per_point": [0.0] * margins["oracle"].shape[1], "mean": 0.0, "p95": 0.0}
+
+
+def edited(path, old, new):
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:300])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda p: p.unlink(), "No such file"),
+        (lambda p: (p.unlink(), p.mkdir()), "directory"),
+        (lambda p: p.write_bytes(b""), "not an .npy file"),
+        (lambda p: p.write_text("1 2 3\n4 5 6\n"), "not an .npy file"),
+        (truncated, "not an .npy file"),
+        (lambda p: edited(p, b"(40, 9)", b"(9999999, 9)"), "not an .npy file"),
+        (lambda p: edited(p, b"{'descr'", b"{(((((((("[:8]), "not an .npy file"),
+        (lambda p: np.save(p, np.array([[object()]]), allow_pickle=True), "not an .npy file"),
+        (lambda p: np.save(p, np.ones(9)), "must be an array (models, points)"),
+        (lambda p: np.save(p, np.ones((4, 8))), "measured at 8 points"),
+        (lambda p: np.save(p, np.ones((4, 9), complex)), "must be numbers"),
+        (lambda p: np.save(p, np.full((4, 9), np.nan)), "not finite"),
+        (lambda p: np.save(p, np.full((4, 9), "a")), "must be numbers"),
+        (lambda p: np.save(p, np.ones((0, 9))), "oracle"),
+    ],
+    ids=["absent", "folder", "empty", "text", "cut", "lying", "header", "objects", "flat", "points", "complex", "nan",
+         "letters", "no models"],
+)  # fmt: skip
+@pytest.mark.usefixtures("margins")
+def test_a_bad_file_is_refused_in_one_line(refused, tmp_path, spoil, says):
+    path = tmp_path / "oracle.npy"
+    spoil(path)
+    assert says in refused("klom", "--oracle", path, "--unlearned", tmp_path / "unlearned.npy", "--json")

@@ -1,0 +1,117 @@
+"""Results of a run as JSON and as tables."""
+
+import json
+
+import pytest
+
+from engine.cli import tables
+from engine.demo import demo_recipe
+from engine.queue import Queue
+from engine.records import SPLITS
+from engine.store import Store
+
+RECIPE = demo_recipe()
+IDS = RECIPE.methods_ids()
+
+
+def rows(models=100, floor=0.6, **changes):
+    return [
+        {
+            "split": split, "models": models, "klom_mean": 1.0, "klom_median": 0.9, "klom_p95": 2.0, "low": 1.5,
+            "high": 2.5, "accuracy": 0.97, "seconds": 3.25, "compute": 0.125, "floor_mean": floor / 2,
+            "floor_p95": floor, "warnings": [], **changes,
+        }
+        for split in SPLITS
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def queue(tmp_path):
+    return Queue(Store.open(tmp_path / "store").queue_path)
+
+
+@pytest.fixture
+def summary(queue):
+    """Return a function that stores results and what stopped, and gives the summary."""
+
+    def of(results, stopped=None):
+        run = queue.submit(RECIPE.to_json(), session="a")
+        queue.claim(run)
+        for method, measured in results.items():
+            queue.put_result(run, method, measured[0]["models"], {"rows": measured})
+        states = {m: {"done": 1, "total": 1, "stopped": (stopped or {}).get(m, "")} for m in IDS}
+        queue.set_progress(run, {"device": "cpu", "methods": states})
+        queue.set_status(run, "done")
+        found = tables.summary(queue.run(run), queue)
+        json.dumps(found, allow_nan=False)
+        return found
+
+    return of
+
+
+def test_one_entry_per_method_and_split_in_the_recipe_s_order(summary):
+    found = summary({"scrub": rows(), IDS[-1]: rows(), "do_nothing": rows()})
+    assert [(r["method"], r["split"]) for r in found["results"]] == [
+        (m, s) for m in ("do_nothing", "scrub", IDS[-1]) for s in SPLITS
+    ]
+    assert found["results"][0] == {
+        "method": "do_nothing", "split": "forget", "klom_mean": 1.0, "klom_p95": 2.0, "low": 1.5, "high": 2.5,
+        "accuracy": 0.97, "seconds": 3.25, "compute": 0.125, "models": 100, "warnings": [],
+    }  # fmt: skip
+    assert found["floor"] == {s: {"klom_mean": 0.3, "klom_p95": 0.6} for s in SPLITS}
+    assert (found["device"], found["models"], found["convention"]) == ("cpu", 100, "paper")
+    assert found["recipe"] == RECIPE.to_json()
+    assert found["stopped"] == {}
+
+
+def test_the_floor_is_that_of_the_row_with_most_models(summary):
+    found = summary(
+        {"do_nothing": rows(), "scrub": rows(models=20, floor=4.0)}, stopped={"scrub": "diverged at step 3"}
+    )
+    assert {f["klom_p95"] for f in found["floor"].values()} == {0.6}
+    assert found["stopped"] == {"scrub": "diverged at step 3"}
+    assert "| scrub (20 models) |" in tables.markdown(found)
+
+
+def test_what_could_not_be_measured_is_null_and_a_dash(summary):
+    found = summary({}, stopped=dict.fromkeys(IDS, "diverged | at once"))
+    assert found["results"] == []
+    assert found["floor"] == {s: {"klom_mean": None, "klom_p95": None} for s in SPLITS}
+    table = tables.markdown(found)
+    assert {line.count("|") for line in table.splitlines()} == {10}
+    assert "do_nothing: diverged" in tables.text(found)
+    partial = summary({"do_nothing": rows(floor=None, compute=None, low=None, high=None)} if False else {
+        "do_nothing": [{**r, "floor_mean": None, "floor_p95": None, "compute": None} for r in rows()]
+    })  # fmt: skip
+    assert partial["floor"]["test"] == {"klom_mean": None, "klom_p95": None}
+    assert partial["results"][0]["compute"] is None
+    assert tables.text(partial).splitlines()[1].split()[-1] == "-"
+
+
+def test_the_text_holds_numbers_floor_device_and_warnings(summary):
+    found = summary({"do_nothing": rows(warnings=["few models"])}, stopped={"scrub": "diverged at step 3"})
+    lines = tables.text(found).splitlines()
+    assert lines[0].split()[:4] == ["method", "split", "models", "KLOM"]
+    assert lines[1].split() == [
+        "do_nothing",
+        "forget",
+        "100",
+        "2.00",
+        "1.50",
+        "to",
+        "2.50",
+        "1.00",
+        *"97.0 % 3.2 12.5 %".split(),
+    ]
+    assert [line.split()[0] for line in lines[4:7]] == ["(floor)"] * 3
+    assert lines[7] == f"run {found['run']} on cpu"
+    assert lines[8:] == ["scrub: diverged at step 3", "few models"], "each warning once"
+
+
+def test_markdown_names_a_method_by_its_settings_where_it_appears_twice(summary):
+    found = summary({"do_nothing": rows(), IDS[-2]: rows(), IDS[-1]: rows()})
+    lines = tables.markdown(found).splitlines()
+    assert [line.split(" | ")[0].strip("| ") for line in lines[2:]] == [
+        "**noise floor**", "do_nothing", "partial_retrain share 0.2", "partial_retrain share 0.5",
+    ]  # fmt: skip
+    assert lines[3] == "| do_nothing | 2.00 | 2.00 | 2.00 | 97.0 % | 97.0 % | 97.0 % | 3.2 | 12.5 % |"
