@@ -41,7 +41,7 @@ class OracleMatching(Unlearner):
         fails="It is no deletion method by itself: it needs the outputs of the retrain it wants to avoid.",
     )
 
-    lr: Annotated[float, Knob("learning rate", "Step length.", low=1e-7, high=1, scale="log")] = 1e-3
+    lr: Annotated[float, Knob("learning rate", "Step length.", low=1e-7, high=1, scale="log")] = 5e-3
     epochs: Annotated[int, Knob("epochs", "Passes over F and a fresh part of R.", low=1, high=200)] = 8
     retain_share: Annotated[
         float, Knob("retain share", "Part of R drawn afresh in each epoch; the paper finds 0.04 enough.", low=0, high=1)

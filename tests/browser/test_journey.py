@@ -28,7 +28,7 @@ def test_from_the_demo_to_one_point_with_a_reload_in_the_middle(page, server):
     run = query(page)["run"]
 
     dots = page.locator(".st-key-headline .scatterlayer .point")
-    dots.first.wait_for()
+    dots.first.wait_for(timeout=300_000)
     page.get_by_text(re.compile(r"models of each kind so far, of 100")).wait_for()
     page.locator(".st-key-live").wait_for()
 
@@ -43,7 +43,7 @@ def test_from_the_demo_to_one_point_with_a_reload_in_the_middle(page, server):
     assert query(page)["run"] == run
     assert not server.queue.run(run).over, "the reload came in the middle"
 
-    page.locator(".st-key-live").wait_for(state="detached", timeout=180_000)
+    page.locator(".st-key-live").wait_for(state="detached", timeout=600_000)
     page.get_by_text("100 models of each kind.").wait_for()
     assert server.queue.run(run).status == "done"
     assert query(page)["point"] == point, "the picture filled in and the point stayed"

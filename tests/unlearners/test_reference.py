@@ -131,8 +131,8 @@ CASES = [
     (gradient_ascent, {"epochs": 3, "lr": 0.01, "batch_size": 4}),
     (neg_grad_plus, {"epochs": 2, "lr": 0.01, "batch_size": 4, "retain_weight": 0.8}),
     (neg_grad_plus, {"epochs": 2, "lr": 0.01, "batch_size": 16, "retain_weight": 1.0}),
-    (scrub, {"epochs": 3, "maximise_epochs": 2, "optimizer": "sgd", "lr": 0.02, "alpha": 0.5, "gamma": 0.9,
-             "temperature": 3.0, "forget_batch_size": 4, "batch_size": 16}),
+    (scrub, {"epochs": 3, "maximise_epochs": 2, "optimizer": "sgd", "lr": 0.1, "alpha": 0.5, "gamma": 0.9,
+             "temperature": 1.5, "forget_batch_size": 2, "batch_size": 16}),
     (scrub, {"epochs": 2, "maximise_epochs": 0, "optimizer": "adam", "lr": 5e-4, "batch_size": 16}),
     (oracle_matching, {"epochs": 3, "optimizer": "sgd", "lr": 0.005, "retain_share": 0.3, "batch_size": 8}),
     (oracle_matching, {"epochs": 2, "optimizer": "adam", "lr": 1e-3, "retain_share": 0.0, "batch_size": 4}),
@@ -153,11 +153,12 @@ def test_equals_the_loop_of_its_source(reference, settings, key, strategy):
     everything = small.task(original.net, small.images(source()), ("forget", "retain"))
     streams = Streams(3, reference.__name__, [original.ids[MODEL]], small.CPU)
     reference(method, student, everything.forget, everything.retain, streams, module(oracle))
+    # Adam divides by the root of tiny squared gradients, which magnifies rounding.
+    tolerance = 3e-4 if getattr(method, "optimizer", "sgd") == "adam" else 1e-5
     moved = 0.0
     for name, value in student.state_dict().items():
         found = {**ours.params, **ours.buffers}[name][MODEL]
-        # Adam divides by the root of tiny squared gradients, which magnifies rounding.
-        assert torch.allclose(found.double(), value.double(), atol=3e-4, rtol=1e-3), name
+        assert torch.allclose(found.double(), value.double(), atol=tolerance, rtol=1e-3), name
         if name in ours.params:
             moved = max(moved, float((value - original.params[name][MODEL]).abs().max()))
     assert moved > 2e-3, "too short a walk to tell methods apart"
