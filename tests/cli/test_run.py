@@ -91,9 +91,9 @@ def test_ctrl_c_stops_the_run_and_exits_with_130(shell, store, recipe):
 
 
 def test_a_compute_process_that_dies_is_replaced_and_the_run_ends_well(shell, store, recipe):
-    process = shell(recipe("--epochs", "200"), "--json")
+    process = shell(recipe("--epochs", "30"), "--json")
     queue = Queue(store.queue_path)
-    row = until(lambda: working(queue), "training to begin")
+    (row,) = until(lambda: [r for r in queue.unfinished() if r.status == "running"], "the run to begin")
     first = queue.compute().pid
     os.kill(first, signal.SIGKILL)
     out, err = process.communicate(timeout=400)
