@@ -1,4 +1,4 @@
-"""Forgetscope: run with ``streamlit run app.py``. The router and the frame; every page is a file in ``pages``."""
+"""Forgetscope: `make app` serves it. The router and the frame; every page is a file in ``pages``."""
 
 import streamlit as st
 

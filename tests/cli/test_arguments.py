@@ -1,5 +1,6 @@
 """Every command line that is wrong is refused with exit status 2 and one line; help is there and costs no torch."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,21 +98,25 @@ def test_quick_commands_never_load_torch_or_the_cluster(line, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_reader_that_goes_away_is_no_error():
-    with subprocess.Popen(
-        [sys.executable, "-m", "engine", "methods"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+@pytest.fixture(params=["at once", "at the end"])
+def environment(request):
+    """Return an environment in which a process writes its output at once, or when it ends."""
+    rest = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {**rest, "PYTHONUNBUFFERED": "1"} if request.param == "at once" else rest
+
+
+def test_a_reader_that_goes_away_is_no_error(environment):
+    line = [sys.executable, "-m", "engine", "methods"]
+    with subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(120) == 141
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_a_full_disk_behind_stdout_is_one_line(tmp_path):
+def test_a_full_disk_behind_stdout_is_one_line(tmp_path, environment):
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "engine", "runs", "--store", tmp_path / "store"],
-            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        line = [sys.executable, "-m", "engine", "runs", "--store", tmp_path / "store"]
+        done = subprocess.run(line, cwd=ROOT, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert done.stderr == "error: cannot print the result: No space left on device\n"
