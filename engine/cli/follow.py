@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
     interrupted = 0
     said = ""
     form = "{percentage:3.0f} %|{bar:24}| {desc}"
-    with tqdm(total=100, disable=not sys.stderr.isatty(), bar_format=form, dynamic_ncols=True) as bar:
+    with tqdm(total=100, disable=not sys.stderr.isatty(), bar_format=form) as bar:
         while True:
             try:
                 row = queue.run(run_id)
@@ -82,6 +83,7 @@ def _show(bar: tqdm, row: RunRow, said: str) -> str:
     share = row.progress.get("share", 0.0)
     left = row.progress.get("seconds_left")
     if not bar.disable:
+        bar.ncols = shutil.get_terminal_size().columns  # 80 where the terminal does not say; tqdm would show nothing
         bar.n = round(100 * share)
         first = doing[0] if doing else "waiting for its turn" if row.status == "queued" else "planning"
         bar.set_description_str(f"{first}, about {left:.0f} s left" if left is not None else first)
