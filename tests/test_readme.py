@@ -1,23 +1,21 @@
 """The README is true: its example method works as written, its tree lists every file, its pictures exist."""
 
-import importlib.util
+import importlib
 import re
 from pathlib import Path
 
 import small
+
 from engine.train import last, train
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_example_method_is_complete_and_moves_the_network(tmp_path):
-    path = tmp_path / "random_labels.py"
-    path.write_text(README.split("```python\n")[1].split("```")[0])
-    spec = importlib.util.spec_from_file_location("random_labels", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    method = module.RandomLabels(epochs=2)
+def test_the_example_method_is_complete_and_moves_the_network(tmp_path, monkeypatch):
+    (tmp_path / "random_labels_of_the_readme.py").write_text(README.split("```python\n")[1].split("```")[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    method = importlib.import_module("random_labels_of_the_readme").RandomLabels(epochs=2)
     original = last(
         train(
             small.net(),
