@@ -35,7 +35,8 @@ def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
     interrupted = 0
     said = ""
     form = "{percentage:3.0f} %|{bar:24}| {desc}"
-    with tqdm(total=100, disable=not sys.stderr.isatty(), bar_format=form) as bar:
+    columns, lines = shutil.get_terminal_size()  # 80 x 24 where a terminal does not say; tqdm would show nothing there
+    with tqdm(total=100, disable=not sys.stderr.isatty(), bar_format=form, ncols=columns, nrows=lines) as bar:
         while True:
             try:
                 row = queue.run(run_id)
@@ -83,10 +84,10 @@ def _show(bar: tqdm, row: RunRow, said: str) -> str:
     share = row.progress.get("share", 0.0)
     left = row.progress.get("seconds_left")
     if not bar.disable:
-        bar.ncols = shutil.get_terminal_size().columns  # 80 where the terminal does not say; tqdm would show nothing
+        bar.ncols = shutil.get_terminal_size().columns
         bar.n = round(100 * share)
         first = doing[0] if doing else "waiting for its turn" if row.status == "queued" else "planning"
-        bar.set_description_str(f"{first}, about {left:.0f} s left" if left is not None else first)
+        bar.set_description_str(f"about {left:.0f} s left: {first}" if left is not None else first)
         return said
     stage = ", ".join(sorted({words.split(",")[0].split(":")[0] for words in doing}))
     if stage and stage != said:

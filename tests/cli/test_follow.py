@@ -107,15 +107,18 @@ def test_the_third_ctrl_c_no_longer_waits(world):
     assert world.queue.run(world.run).cancel == 2
 
 
-def test_a_terminal_gets_a_bar_with_share_work_and_time(world, monkeypatch):
+@pytest.mark.parametrize("columns", ["0", "60"])
+def test_a_terminal_gets_a_bar_with_share_work_and_time(world, monkeypatch, columns):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
+    monkeypatch.setenv("COLUMNS", columns)
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     world.script = [world.works, lambda: None, world.ends]
     assert world.follow().status == "done"
     shown = terminal.getvalue().split("\r")
-    assert any("25 %|" in s and "training originals" in s and "about 12 s left" in s for s in shown)
+    assert any("25 %|" in s and "about 12 s left: training" in s for s in shown)
+    assert max(len(s.rstrip("\n")) for s in shown) <= (int(columns) or 80)
     assert "100 %|" in shown[-1]
