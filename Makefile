@@ -14,7 +14,8 @@ app: setup  ## serve the app on the loopback address
 setup: $(VENV)/.installed  ## create .venv and install the pinned requirements
 
 test: setup $(VENV)/.installed-dev browser lint  ## run every test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 demo: setup  ## run the README's experiments and print their tables
 	$(BIN)/python -m engine demo

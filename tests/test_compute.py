@@ -20,7 +20,7 @@ from engine.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ("--models", "4", "--chunk", "2", "--epochs", "2", "--model", "mlp:hidden=8")
-pytestmark = pytest.mark.xdist_group("compute")
+pytestmark = pytest.mark.alone
 
 
 def until(condition, what, seconds=120.0):

@@ -17,7 +17,7 @@ from engine.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--models", "4", "--chunk", "2", "--epochs", "1", "--model", "mlp:hidden=8", "--strategy", "stacked")
-pytestmark = pytest.mark.xdist_group("compute")
+pytestmark = pytest.mark.alone
 
 
 def until(condition, what, seconds=240.0):
