@@ -1,5 +1,7 @@
 """Forgetscope: `make app` serves it. The router and the frame; every page is a file in ``pages``."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from engine.store import StoreError
@@ -11,11 +13,16 @@ st.set_page_config(
     layout="wide",
     menu_items={"Get help": None, "Report a bug": None, "About": None},
 )
+BETWEEN = (("forget", "Forget set"), ("unlearn", "Unlearn"), ("klom", "KLOM"), ("methods", "Methods"))
 st.logo(str(frame.ASSETS / "icon.png"))
 page = st.navigation(
     [
         st.Page("pages/start/page.py", title="Start", default=True),
-        st.Page("pages/klom/page.py", title="KLOM", url_path="klom"),
+        *(
+            st.Page(f"pages/{name}/page.py", title=title, url_path=name)
+            for name, title in BETWEEN
+            if (Path(__file__).parent / "pages" / name / "page.py").exists()
+        ),
         st.Page("pages/runs/page.py", title="Runs", url_path="runs"),
     ],
     position="top",
@@ -23,6 +30,7 @@ page = st.navigation(
 frame.style()
 try:
     workspace.keeper().ensure()
+    workspace.remember()
     page.run()
 except StoreError as error:
     st.error(frame.say.plain(error))

@@ -14,17 +14,17 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-import dask
-import torch
-from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed import Future, KilledWorker
 
+from engine.answers import Answers
+from engine.cluster import Workers
 from engine.data.base import DataError
 from engine.experiment import Experiment, resolve
 from engine.forget.base import ForgetError
-from engine.jobs import Cancelled, Job
+from engine.jobs import Cancelled, Job, followed, summary
 from engine.knobs import BadSetting
 from engine.metrics.base import MetricError
-from engine.plan import Plan, data_info, make_plan, probe_job, probed
+from engine.plan import Plan, make_plan
 from engine.queue import Queue, RunRow, fair
 from engine.records import Recipe
 from engine.store import Store, StoreError
@@ -37,23 +37,10 @@ TICK = 0.1
 """Seconds between looks at the queue while nothing finishes."""
 IDLE_TICK = 0.4
 """The same while there is nothing to do: a waiting instrument should not warm the room."""
-WORKER_ENVIRONMENT = {
-    "MALLOC_TRIM_THRESHOLD_": str(2**29),
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
-"""What worker processes start with. Dask's own default trims the heap at 64 KiB, which hands every freed tensor back to
-the operating system and made training here 5 times slower (`benchmarks/LOG.md`)."""
-CLUSTER = {
-    "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
-    "distributed.worker.profile.enabled": False,
-    "distributed.admin.system-monitor.interval": "5s",
-}
-"""Dask's settings: no sampling profiler (it wakes every worker a hundred times a second) and a slow system monitor."""
 PATIENCE = 60.0
 """Seconds a full disk or a busy queue may last before the process gives up; its runs stay in the queue."""
+REFERENCES = ("original", "oracle")
+"""Roles whose accuracy and margins are shown beside the methods' curves."""
 PLAIN = (DataError, ForgetError, MetricError, BadSetting, StoreError)
 """Errors whose text is already written for a visitor."""
 
@@ -80,9 +67,12 @@ class Flight:
 
     job: Job
     future: Future
+    since: float = 0.0
     share: float = 0.0
     message: str = "waiting for a worker"
     worker: str = ""
+    frames: list[dict[str, Any]] = field(default_factory=list)
+    shown: int = 0
 
 
 class Compute:
@@ -104,28 +94,9 @@ class Compute:
         self._stop = threading.Event()
         self._turn = 0
         self._refused: dict[str, str] = {}
-        gpus = torch.cuda.device_count()
-        cores = os.cpu_count() or 1
-        self._device = "cuda" if gpus else "cpu"
-        self._threads = 1
-        self._cluster: LocalCluster | None = None
-        if scheduler is None:
-            count = workers or gpus or max(1, min(cores, 8))
-            self._threads = max(1, cores // count)
-            with dask.config.set(CLUSTER):
-                self._cluster = LocalCluster(
-                    n_workers=count,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    dashboard_address=None,
-                    memory_limit=0,
-                    silence_logs=logging.ERROR,
-                )
-            self.client = Client(self._cluster, set_as_default=False)
-        else:
-            self.client = Client(scheduler, set_as_default=False, timeout="20s")
-        self.client.subscribe_topic(TOPIC, self._hear)
+        self.workers = Workers.start(scheduler=scheduler, workers=workers)
+        self._answers = Answers(store, self.queue, self, device=self.workers.device, workers=self.workers)
+        self.workers.client.subscribe_topic(TOPIC, self._hear)
         for mark in (store.path / "cancel").glob("*"):
             mark.unlink(missing_ok=True)
         (store.path / "cancel").mkdir(exist_ok=True)
@@ -167,10 +138,8 @@ class Compute:
                 elif self._idle_exit is not None and now - quiet_since > self._idle_exit:
                     break
         finally:
-            self.queue.beat(pid=os.getpid(), host=this_host(), device=self._device, workers=0, state="stopped")
-            self.client.close()
-            if self._cluster is not None:
-                self._cluster.close()
+            self.queue.beat(pid=os.getpid(), host=this_host(), device=self.workers.device, workers=0, state="stopped")
+            self.workers.close()
 
     # Runs: in from the queue, out when nothing is left.
 
@@ -187,7 +156,7 @@ class Compute:
             elif row.cancel:
                 self._active[run_id].row = row
                 self._cancel(self._active[run_id])
-        self._answer()
+        self._answers.serve()
 
     def _admit(self, row: RunRow) -> None:
         if row.status == "queued" and not self.queue.claim(row.id):
@@ -201,7 +170,7 @@ class Compute:
             self._fail(row.id, str(error))
 
     def _replan(self, active: Active) -> None:
-        active.plan = make_plan(active.experiment, self.store, self._device)
+        active.plan = make_plan(active.experiment, self.store, self.workers.device)
         active.pending = {job.id: job for job in active.plan.jobs if not job.done(self.store)}
         finished = [job for job in active.plan.jobs if job.id not in active.pending]
         for job in finished:
@@ -243,24 +212,29 @@ class Compute:
         del self._flights[flight.job.id]
         flight.future.cancel(force=True)
         if flight.worker:
-            self.client.restart_workers([flight.worker], timeout=30, raise_for_error=False)
+            self.workers.client.restart_workers([flight.worker], timeout=30, raise_for_error=False)
         cancel_mark(str(self.store.path), flight.job.id).unlink(missing_ok=True)
 
     # Jobs: out to the cluster, back from it.
 
     def _fly(self) -> None:
         """Fill the workers, one job per session in turn."""
-        free = sum(self.client.nthreads().values()) - len(self._flights)
+        free = len(self.workers) - len(self._flights)
         while free > 0:
             job = self._next_job()
             if job is None:
                 return
-            # A fresh key per attempt: the cluster remembers a failed key's error.
-            key = f"{job.id}-{time.monotonic_ns()}"
-            future = self.client.submit(work, str(self.store.path), job, self._threads, key=key, retries=2, pure=False)
-            future.add_done_callback(lambda _future: self._wake.set())
-            self._flights[job.id] = Flight(job, future)
+            self._submit(job)
             free -= 1
+
+    def _submit(self, job: Job) -> None:
+        # A fresh key per attempt: the cluster remembers a failed key's error.
+        key = f"{job.id}-{time.monotonic_ns()}"
+        future = self.workers.client.submit(
+            work, str(self.store.path), job, self.workers.threads, key=key, retries=2, pure=False
+        )
+        future.add_done_callback(lambda _future: self._wake.set())
+        self._flights[job.id] = Flight(job, future, since=time.monotonic())
 
     def _next_job(self) -> Job | None:
         rows = [active.row for active in self._active.values() if not active.row.cancel]
@@ -297,8 +271,8 @@ class Compute:
                 trace = "".join(traceback.format_exception(error))
                 for active in wanting:
                     self._failed(active, flight.job, error, trace)
-                if not wanting:
-                    self._refused[job_id] = str(error)  # an estimate asked for it
+                if not wanting:  # a question asked for it
+                    self._refused[job_id] = _said(flight.job, error)
 
     def _done(self, active: Active, job: Job) -> None:
         if not job.done(self.store):  # a marker can only be missing if somebody removed files
@@ -320,15 +294,7 @@ class Compute:
         self._finish_if_done(active)
 
     def _failed(self, active: Active, job: Job, error: BaseException, trace: str) -> None:
-        if isinstance(error, KilledWorker):
-            said = (
-                f"the worker process died several times while computing {job.kind} {job.part}, most likely for lack of "
-                "memory; choose a smaller chunk or batch size"
-            )
-        elif isinstance(error, PLAIN):
-            said = str(error)
-        else:
-            said = f"{job.kind} {job.part} failed: {type(error).__name__}: {error}"
+        said = _said(job, error)
         log.error("%s\n%s", said, trace)
         if job.kind in ("unlearned", "evaluation"):
             self._stop_method(active, job.method, said)
@@ -352,12 +318,15 @@ class Compute:
 
     def _report(self, active: Active, job: Job) -> None:
         """Put the numbers of a finished evaluation, or the curve of a finished method, where pages look for them."""
-        if job.id in active.reported:
+        if job.id in active.reported or not active.plan.complete:  # reported when the plan is
             return
         active.reported.add(job.id)
         if job.kind == "unlearned":
             meta = self.store.artefact(job.kind, job.spec).read(job.part).json("meta")
             self.queue.put_frames(active.row.id, job.method, job.part, meta["frames"])
+        elif job.kind == "trained" and job.spec["role"] in REFERENCES:
+            frame = self._reference_frame(active.plan, job)
+            self.queue.put_frames(active.row.id, f"@{job.spec['role']}", job.part, [frame])
         elif job.kind == "evaluation":
             row = active.plan.rows[job.id]
             part = self.store.artefact(job.kind, job.spec).read(row.part)
@@ -371,12 +340,21 @@ class Compute:
             }
             self.queue.put_result(active.row.id, row.method, row.models, payload)
 
+    def _reference_frame(self, plan: Plan, job: Job) -> dict[str, Any]:
+        """Return where trained models stand on the points that curves follow."""
+        part = self.store.artefact(job.kind, job.spec).read(job.part)
+        margins, correct = part.array("margins"), part.array("correct")  # (M, P)
+        ids = followed(forget=plan.forget, train=plan.train, points=margins.shape[1])
+        return {split: summary(margins=margins[:, i], correct=correct[:, i]) for split, i in ids.items()}
+
     # Words: progress for pages and the command line.
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         said = event[1]
         flight = self._flights.get(said["job"])
-        if flight is not None:
+        if flight is not None and "frame" in said:
+            flight.frames.append(said["frame"])
+        elif flight is not None:
             flight.share, flight.message, flight.worker = said["share"], said["message"], said["worker"]
 
     def _beat(self) -> None:
@@ -384,8 +362,8 @@ class Compute:
         self.queue.beat(
             pid=os.getpid(),
             host=this_host(),
-            device=self._device,
-            workers=len(self.client.nthreads()),
+            device=self.workers.device,
+            workers=len(self.workers),
             state="busy" if busy else "idle",
             message=f"{busy} jobs in flight" if busy else "",
         )
@@ -398,6 +376,10 @@ class Compute:
 
     def _tell_run(self, active: Active) -> None:
         flying = [f for job_id, f in self._flights.items() if job_id in active.pending]
+        for flight in flying:
+            if len(flight.frames) > flight.shown:
+                flight.shown = len(flight.frames)
+                self.queue.put_frames(active.row.id, flight.job.method, flight.job.part, list(flight.frames))
         under_way = sum(f.share * f.job.cost for f in flying)
         left = sum(job.cost for job in active.pending.values()) - under_way
         elapsed = time.monotonic() - active.started
@@ -413,7 +395,7 @@ class Compute:
         self.queue.set_progress(
             active.row.id,
             {
-                "device": self._device,
+                "device": self.workers.device,
                 "share": 1 - left / active.total if active.plan.complete and active.total else 0.0,
                 "planned": active.plan.complete,
                 "seconds_left": elapsed * left / worked if worked > 0 and active.plan.complete else None,
@@ -426,70 +408,37 @@ class Compute:
             },
         )
 
-    # Estimates: what a run will take, before anybody presses anything.
+    # What the answers to questions need: a job done outside any run.
 
-    def _answer(self) -> None:
-        for question, recipe in self.queue.questions():
-            try:
-                answer = self._estimate(resolve(Recipe.from_json(recipe)))
-            except PLAIN as error:
-                answer = {"error": str(error)}
-            if answer is not None:
-                self.queue.answer(question, answer)
+    def want(self, job: Job) -> None:
+        """Have a job done that no run asked for, beside the others."""
+        if job.id not in self._flights:
+            self._submit(job)
 
-    def _estimate(self, experiment: Experiment) -> dict[str, Any] | None:
-        """Return seconds and bytes a recipe will take; None while its probe still runs."""
-        plan = make_plan(experiment, self.store, self._device)
-        info = data_info(experiment, self.store)
-        measured = None
-        if info is not None:
-            misfit = experiment.architecture.misfit(tuple(info["shape"]))
-            if misfit:
-                return {"error": misfit}
-            probe = probe_job(experiment, info, self._device)
-            measured = probed(probe, self.store)
-        missing = [plan.jobs[0]] if info is None else [] if measured else [probe]
-        for job in missing:
-            if job.id in self._refused:
-                return {"error": self._refused.pop(job.id)}
-            if job.id not in self._flights:
-                future = self.client.submit(work, str(self.store.path), job, self._threads, pure=False)
-                future.add_done_callback(lambda _future: self._wake.set())
-                self._flights[job.id] = Flight(job, future)
-        if missing or info is None or measured is None:
-            return None
-        return estimate(experiment, plan, info, measured, self.store, workers=len(self.client.nthreads()))
+    def refusal(self, job_id: str) -> str:
+        """Return why a wanted job failed, once; empty if it did not."""
+        return self._refused.pop(job_id, "")
+
+    def told(self, job_id: str) -> tuple[float, str, float]:
+        """Return share, message and seconds of a job in flight."""
+        flight = self._flights.get(job_id)
+        return (0.0, "", 0.0) if flight is None else (flight.share, _words(flight), time.monotonic() - flight.since)
+
+    def unwant(self, job_id: str) -> None:
+        """Stop a job at once unless a run wants it."""
+        flight = self._flights.get(job_id)
+        if flight is not None and not any(job_id in active.pending for active in self._active.values()):
+            self._kill(flight)
 
 
-def estimate(
-    experiment: Experiment, plan: Plan, info: dict[str, Any], measured: dict[str, Any], store: Store, *, workers: int
-) -> dict[str, Any]:
-    """Return the seconds and bytes a recipe will take, from a measured probe and exact planned costs.
-
-    Before the forget set is known its size is taken as 5 % of the data, which only matters to methods that read it.
-    """
-    recipe = experiment.recipe
-    models = recipe.ensemble.models
-    if plan.complete:
-        passes = sum(job.cost for job in plan.jobs if not job.done(store))
-    else:
-        forget = max(1, info["train"] // 20)
-        retrain = 3.0 * recipe.training.epochs * info["train"]
-        costs = [
-            m.planned_cost(forget=forget, retain=info["train"] - forget, training=recipe.training)
-            for m in experiment.methods
-        ]
-        passes = models * (3 * retrain + sum(costs))
-        passes -= sum(job.cost for job in plan.jobs if job.done(store))
-    ensembles = 3 + len(experiment.methods)
-    points = info["train"] + info["test"]
-    return {
-        "seconds": passes * measured["seconds_per_pass"] / max(1, workers),
-        "bytes": ensembles * models * (4 * measured["parameters"] + 5 * points),
-        "strategy": measured["strategy"],
-        "device": measured["device"],
-        "cached": plan.complete and not [j for j in plan.jobs if not j.done(store)],
-    }
+def _said(job: Job, error: BaseException) -> str:
+    """Return a failure in words for a visitor."""
+    if isinstance(error, KilledWorker):
+        return (
+            f"the worker process died several times while computing {job.kind} {job.part}, most likely for lack of "
+            "memory; choose a smaller chunk or batch size"
+        )
+    return str(error) if isinstance(error, PLAIN) else f"{job.kind} {job.part} failed: {type(error).__name__}: {error}"
 
 
 def _words(flight: Flight) -> str:
@@ -502,6 +451,8 @@ def _words(flight: Flight) -> str:
         "trained": f"training {role}s" if role != "floor" else "training second oracles",
         "unlearned": f"unlearning with {job.method}",
         "evaluation": f"measuring {job.method}",
+        "map": "laying out the map",
+        "columns": "comparing the pictures",
     }
     models = f", models {job.part}" if job.kind in ("trained", "unlearned") else ""
     return f"{names[job.kind]}{models}: {flight.message}"

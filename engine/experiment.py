@@ -43,7 +43,8 @@ class Experiment:
 
     def forget_spec(self, data_hash: str) -> Spec:
         """Return what the forget set depends on; the originals count only when the selector looks at them."""
-        spec: Spec = {"data": data_hash, "selector": self.recipe.forget.to_json(), "seed": self.recipe.seed}
+        chosen = {k: v for k, v in self.recipe.forget.to_json().items() if k != "name"}  # a name changes no pictures
+        spec: Spec = {"data": data_hash, "selector": chosen, "seed": self.recipe.seed}
         if self.selector.needs():
             spec["original"] = self.original_spec(data_hash)
             spec["chunk"] = list(self.recipe.ensemble.chunks()[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,19 @@ class Plan:
     """The jobs of a run in the order they should start, as far as they can be known now.
 
     ``complete`` is False while the data set or the forget set is not in the store yet: their hashes name everything
-    that follows. ``rows`` are the evaluations, by job id.
+    that follows. ``rows`` are the evaluations, by job id; ``forget`` the training indices (F,) once they are known, of
+    ``train`` examples.
     """
 
     jobs: tuple[Job, ...]
     rows: Mapping[str, Row]
     complete: bool
+    forget: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    train: int = 0
+
+    def originals(self) -> Job | None:
+        """Return the job of the first chunk of originals, ``None`` before it can be named."""
+        return next((job for job in self.jobs if job.kind == "trained" and job.spec["role"] == "original"), None)
 
 
 def data_job(experiment: Experiment) -> Job:
@@ -68,6 +75,7 @@ def probe_job(experiment: Experiment, info: Mapping[str, Any], device: str) -> J
         "training": {**recipe.training.settings(), "epochs": 1000},
         "models": stop - start,
         "device": device,
+        "format": 2,
     }
     return Job("probe", spec, "whole", inputs={"dataset": recipe.dataset.to_json()}, needs=(data_job(experiment).id,))
 
@@ -176,7 +184,7 @@ def make_plan(experiment: Experiment, store: Store, device: str) -> Plan:
             )
             rows[evaluation.id] = row
             jobs.append(evaluation)
-    return Plan(tuple(jobs), rows, complete=True)
+    return Plan(tuple(jobs), rows, complete=True, forget=indices, train=info["train"])
 
 
 def _row(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from distributed import get_worker
 
-from engine.jobs import Cancelled, Job, run_job
+from engine.jobs import Cancelled, Job
 from engine.store import Store
+from engine.work import run_job
 
 TOPIC = "forgetscope-progress"
 EVERY = 0.25
@@ -41,6 +44,10 @@ class WorkerHooks:
         worker = get_worker()
         said = {"job": self._job.id, "share": share, "message": message, "worker": worker.address, "pid": os.getpid()}
         worker.log_event(TOPIC, said)
+
+    def frame(self, frame: Mapping[str, Any]) -> None:
+        """Send what was measured on the way; a dozen per job."""
+        get_worker().log_event(TOPIC, {"job": self._job.id, "frame": dict(frame)})
 
 
 def worker_device() -> torch.device:

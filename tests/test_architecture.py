@@ -12,7 +12,7 @@ FAMILIES = ("data", "forget", "models", "unlearners", "metrics")
 WORDS = ("knobs", "registry", "records", "seeds")
 LEARNING = ("ensemble", "descent", "losses", "train", "task", "streams", *FAMILIES)
 RUNNING = (
-    *("experiment", "plan", "jobs", "worker", "compute", "launch", "catalog", "demo"),
+    *("experiment", "plan", "jobs", "work", "worker", "cluster", "answers", "compute", "launch", "catalog", "demo"),
     *("store", "queue", "cli", "__main__"),
 )
 SHOWING = ("views", "theme", "pictures")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from engine.cli import main
+from engine.forget.indices import read_numbers
 from engine.launch import compute_running
 from engine.queue import Queue
 from engine.store import Store
@@ -181,13 +182,93 @@ def test_a_bad_data_set_fails_the_run_in_words(serving, tmp_path):
 
 def test_questions_are_answered_before_anything_runs(serving):
     queue = Queue(serving.queue_path)
-    question = queue.ask(recipe("--models", "50", "--seed", "77"))
+    question = queue.ask({"kind": "estimate", "recipe": recipe("--models", "50", "--seed", "77")})
     answer = until(lambda: queue.answer_to(question), "an estimate")
     assert answer["seconds"] > 0
     assert answer["bytes"] > 50 * 8 * 64
     assert not answer["cached"]
-    refused = queue.ask({**recipe(), "model": {"key": "lenet5"}})
+    refused = queue.ask({"kind": "estimate", "recipe": {**recipe(), "model": {"key": "lenet5"}}})
     assert "pixels" in until(lambda: queue.answer_to(refused), "a refusal")["error"]
+
+
+def ask(queue, **request):
+    question = queue.ask(request)
+    return until(lambda: queue.answer_to(question), f"an answer about {request['kind']}")
+
+
+def test_a_map_and_its_columns_are_laid_out_once_and_kept(serving):
+    queue = Queue(serving.queue_path)
+    digits = {"key": "digits"}
+    info = ask(queue, kind="data", dataset=digits)["info"]
+    spec = ask(queue, kind="map", dataset=digits, layout="pca", through=None)["spec"]
+    xy = serving.artefact("map", spec).read("whole").array("xy")
+    assert xy.shape == (info["train"], 2)
+    assert np.abs(xy).max() == pytest.approx(1)
+    seen = {k: v for k, v in recipe("--seed", "60").items() if k != "methods"}
+    spec = ask(queue, kind="columns", dataset=digits, through=seen)["spec"]
+    part = serving.artefact("columns", spec).read("whole")
+    assert part.array("neighbours").shape == part.array("distance").shape == (info["train"], 8)
+    original = serving.artefact("trained", spec["original"]).read(spec["part"])
+    margin = original.array("margins")[:, : info["train"]].mean(axis=0)
+    assert np.allclose(part.array("margin"), margin, atol=1e-4)
+    assert np.corrcoef(part.array("margin"), part.array("loss"))[0, 1] < -0.5
+    assert (part.array("loss") > 0).all()
+    sizes = np.bincount(part.array("cluster"))
+    assert (np.diff(sizes) <= 0).all(), "cluster 0 is the largest"
+    assert part.json("info")["near"] < part.json("info")["typical"]
+    before = time.monotonic()
+    assert ask(queue, kind="columns", dataset=digits, through=seen)["spec"] == spec
+    assert time.monotonic() - before < 5, "answered from the store"
+
+
+def test_a_forget_set_can_be_chosen_before_any_run(serving):
+    queue = Queue(serving.queue_path)
+    said = ask(queue, kind="forget", recipe={**recipe("--forget", "class:3"), "methods": []})
+    assert said["name"] == "class 3"
+    assert said["size"] == len(read_numbers(said["indices"]))
+    assert "error" in ask(queue, kind="forget", recipe=recipe("--forget", "random:1437"))
+    assert "error" in ask(queue, kind="map", dataset={"key": "digits"}, layout="spiral", through=None)
+    assert "error" in ask(queue, kind="nonsense")
+    assert "error" in ask(queue, kind="map")
+
+
+def test_a_question_taken_back_ends_its_work(serving):
+    queue = Queue(serving.queue_path)
+    question = queue.ask({"kind": "map", "dataset": {"key": "digits"}, "layout": "umap", "through": None})
+    until(lambda: queue.asked(question), "work to begin")
+    queue.withdraw(question)
+    until(lambda: not queue.withdrawn(), "the work to end", seconds=20)
+    assert queue.answer_to(question) is None
+    assert ask(queue, kind="data", dataset={"key": "digits"})["info"], "the compute process goes on"
+
+
+def test_frames_come_while_a_chunk_is_worked_on_and_beside_references(serving):
+    queue = Queue(serving.queue_path)
+    slow = recipe("--methods", "gradient_descent:epochs=100", "--seed", "61")
+    run = queue.submit(slow, session="a")
+
+    def halfway():
+        found = [row for row in queue.frames(run) if not row.method_id.startswith("@")]
+        return found and found[0].frames[-1]["step"] < found[0].frames[-1]["total"] and found
+
+    until(halfway, "a frame in the middle of a chunk")
+    assert not queue.run(run).over
+    finished(queue, run)
+    rows = queue.frames(run)
+    assert {row.method_id.split("-")[0] for row in rows} == {"@original", "@oracle", "gradient_descent"}
+    method = next(row for row in rows if not row.method_id.startswith("@"))
+    assert [frame["step"] for frame in method.frames] == sorted({frame["step"] for frame in method.frames})
+    assert method.frames[-1]["step"] == method.frames[-1]["total"]
+    spec = queue.results(run)[0].payload["spec"]
+    part = serving.artefact("unlearned", spec["unlearned"]).read(method.chunk)
+    points, path = part.array("trajectory_points"), part.array("trajectory")
+    assert path.shape == (len(method.frames), len(points))
+    assert np.allclose(path[-1], part.array("margins")[:, points].mean(axis=0), atol=1e-4), "it ends at the result"
+    oracle = serving.artefact("trained", spec["oracle"]).read(method.chunk)
+    forget = queue.results(run)[0].payload["forget"]
+    shown = next(r for r in rows if r.method_id == "@oracle" and r.chunk == method.chunk).frames[0]["forget"]
+    assert shown["accuracy"] == pytest.approx(oracle.array("correct")[:, forget].mean())
+    assert shown["margin_sd"] == pytest.approx(oracle.array("margins")[:, forget].mean(axis=1).std(), rel=1e-5)
 
 
 def test_a_killed_worker_costs_only_its_chunk(serving):

@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.queue import FINISHED, STATUSES, Queue, RunRow, fair
+from engine.queue import FINISHED, STATUSES, Queue, RunRow, Shelf, fair
 from engine.queue import database as database_module
 from engine.records import canonical
 from engine.store import StoreError, this_host
@@ -88,7 +89,7 @@ def test_runs_newest_first_and_unfinished_oldest_first(queue: Queue) -> None:
 def test_write_ahead_log_is_on(queue: Queue) -> None:
     with contextlib.closing(sqlite3.connect(queue.path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_no_connection_stays_open(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,6 +248,131 @@ def test_numbers_that_are_not_finite_never_get_in(queue: Queue, use: Callable[[Q
 # --- results, frames, heartbeat, notes --------------------------------------------------------------------------------
 
 
+def test_more_models_win_over_what_arrives_later(queue: Queue) -> None:
+    run_id = queue.submit(RECIPE, session="a")
+    for models in (2, 4, 3):  # workers may finish out of turn
+        queue.put_result(run_id, "scrub", models, {"klom": models})
+    assert [row.models for row in queue.results(run_id)] == [4]
+
+
+def test_questions_are_asked_worked_on_answered_and_taken_back(queue: Queue) -> None:
+    request = {"kind": "data", "dataset": {"key": "digits"}}
+    first = queue.ask(request)
+    assert queue.questions() == [(first, request)]
+    assert queue.asked(first) == {}
+    queue.tell(first, {"share": 0.5, "message": "reading", "seconds": 2})
+    assert queue.asked(first)["share"] == 0.5
+    assert queue.answer_to(first) is None
+    queue.answer(first, {"info": 1})
+    assert queue.answer_to(first) == {"info": 1}
+    assert (queue.asked(first), queue.questions()) == (None, [])
+    assert queue.ask(request, afresh=False) == first
+    assert queue.answer_to(first) == {"info": 1}, "a sign that somebody waits keeps the answer"
+    assert queue.ask(request) == first
+    assert queue.answer_to(first) is None, "asking afresh drops it"
+    queue.withdraw(first)
+    assert (queue.withdrawn(), queue.questions(), queue.asked(first)) == ([first], [], None)
+    queue.drop(first)
+    assert queue.withdrawn() == []
+
+
+def test_a_question_whose_visitor_left_is_dropped_unless_work_began(queue: Queue, monkeypatch) -> None:
+    left, begun = queue.ask({"kind": "a"}), queue.ask({"kind": "b"})
+    queue.tell(begun, {"share": 0.1})
+    monkeypatch.setattr("engine.queue.questions.PATIENCE", -1.0)
+    assert [name for name, _ in queue.questions()] == [begun]
+    monkeypatch.setattr("engine.queue.questions.KEPT", -1.0)
+    queue.answer(queue.ask({"kind": "c"}), {})
+    assert queue.asked(left) is None
+
+
+def test_notes_with_a_time_are_swept(queue: Queue) -> None:
+    queue.remember("draft:old", {"at": 1.0})
+    queue.remember("draft:new", {"at": time.time()})
+    queue.remember("other", {"at": 1.0})
+    queue.sweep("draft:", older=60)
+    assert queue.recall("draft:old") is None
+    assert queue.recall("draft:new")
+    assert queue.recall("other")
+
+
+def test_a_queue_of_version_one_is_brought_up_to_date_with_its_runs(tmp_path: Path) -> None:
+    from engine.queue import database
+
+    path = tmp_path / "queue.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        for statement in database._FIRST.split(";\n"):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO runs (id, session, label, recipe, status, created, heartbeat) "
+            "VALUES ('0123456789abcdef', 'a', 'old', '{}', 'queued', 1, 1)"
+        )
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    assert [row.label for row in Queue(path).runs()] == ["old"]
+    assert Shelf(path).named() == []
+
+
+def test_the_shelf_keeps_sets_by_content(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "queue.sqlite")
+    draft = shelf.save(data_hash="d", data_name="digits", indices=np.array([5, 3, 4, 9]))
+    assert (draft.indices, draft.size, draft.name) == ("3-5,9", 4, "")
+    assert draft.numbers().tolist() == [3, 4, 5, 9]
+    assert shelf.named() == []
+    same = shelf.save(data_hash="d", data_name="digits", indices=np.array([9, 3, 4, 5]), name="mine", owner="me")
+    assert (same.id, same.name) == (draft.id, "mine")
+    assert shelf.save(data_hash="d", data_name="digits", indices=np.array([9, 3, 4, 5])).name == "mine"
+    other = shelf.save(data_hash="e", data_name="digits", indices=np.array([9, 3, 4, 5]), name="there")
+    assert other.id != draft.id
+    assert [s.name for s in shelf.named("d")] == ["mine"]
+    shelf.rename(draft.id, "yours")
+    assert shelf.saved(draft.id).name == "yours"
+    shelf.remove(draft.id)
+    assert shelf.saved(draft.id) is None
+
+
+def test_selections_without_a_name_are_swept(tmp_path: Path, monkeypatch) -> None:
+    shelf = Shelf(tmp_path / "queue.sqlite")
+    old = shelf.save(data_hash="d", data_name="digits", indices=np.array([1]))
+    named = shelf.save(data_hash="d", data_name="digits", indices=np.array([2]), name="kept")
+    monkeypatch.setattr("engine.queue.shelf.DRAFTS_KEPT", -1.0)
+    with pytest.raises(StoreError, match="vanished"):
+        shelf.save(data_hash="d", data_name="digits", indices=np.array([3]))
+    assert shelf.saved(old.id) is None
+    assert shelf.saved(named.id)
+
+
+def test_notes_on_runs_go_with_them(queue: Queue) -> None:
+    shelf = Shelf(queue.path)
+    run_id = queue.submit(RECIPE, session="a")
+    assert shelf.note(run_id).tags == ()
+    shelf.put_note(run_id, tags=["good", " good ", "", "x" * 60], text=" fine\n")
+    assert shelf.note(run_id).tags == ("good", "x" * 40)
+    assert shelf.notes([run_id, "other"])[run_id].text == "fine"
+    with pytest.raises(StoreError, match="no run"):
+        shelf.put_note("0" * 16, text="x")
+    queue.request_cancel(run_id)
+    queue.delete(run_id)
+    assert shelf.notes([run_id]) == {}
+
+
+def test_an_upload_is_its_owners_until_shared(tmp_path: Path) -> None:
+    shelf, sha = Shelf(tmp_path / "queue.sqlite"), "a" * 64
+    mine = shelf.add_upload(sha, owner="me", name="../../cats.zip", kind=".zip", size=7)
+    assert mine.file == f"{sha}.zip"
+    assert (shelf.uploads("you"), [u.id for u in shelf.uploads("me")]) == ([], [sha])
+    shelf.share_upload(sha, owner="you", shared=True)
+    assert shelf.uploads("you") == [], "only its owner can share it"
+    shelf.share_upload(sha, owner="me", shared=True)
+    assert [u.name for u in shelf.uploads("you")] == ["../../cats.zip"]
+    shelf.add_upload(sha, owner="you", name="same", kind=".zip", size=7)
+    assert [u.name for u in shelf.uploads("you")] == ["same"], "the same bytes are listed once, one's own first"
+    assert not shelf.remove_upload(sha, owner="me"), "somebody else still holds it"
+    assert shelf.remove_upload(sha, owner="you")
+    assert shelf.upload(sha) is None
+
+
 def test_results_are_the_latest_of_each_method_or_all(queue: Queue) -> None:
     run_id, other = (queue.submit(RECIPE, session="a") for _ in range(2))
     for method, models, klom in (("scrub", 20, 9.0), ("ascent", 20, 8.0), ("scrub", 40, 7.0), ("scrub", 60, 6.0)):
@@ -256,7 +382,7 @@ def test_results_are_the_latest_of_each_method_or_all(queue: Queue) -> None:
     assert latest == [("ascent", 20, {"klom": 8.0}), ("scrub", 60, {"klom": 6.0})]
     assert [row.models for row in queue.results(run_id, latest=False)] == [20, 20, 40, 60]
     queue.put_result(run_id, "scrub", 20, {"klom": 9.5})
-    assert [(row.models, row.payload["klom"]) for row in queue.results(run_id)] == [(20, 8.0), (20, 9.5)]
+    assert [(row.models, row.payload["klom"]) for row in queue.results(run_id)] == [(20, 8.0), (60, 6.0)]
     again = [row.payload["klom"] for row in queue.results(run_id, latest=False)]
     assert again == [8.0, 7.0, 6.0, 9.5], "a chunk that is done twice counts once"
 
@@ -507,8 +633,8 @@ def test_a_damaged_file_is_left_alone_and_named(queue: Queue, where: int) -> Non
 
 def test_an_unknown_version_or_another_programs_file_is_refused(queue: Queue, tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(queue.path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    with pytest.raises(StoreError, match="has version 2; this Forgetscope reads version 1"):
+        connection.execute("PRAGMA user_version = 3")
+    with pytest.raises(StoreError, match="has version 3; this Forgetscope reads version 2"):
         Queue(queue.path)
     other = tmp_path / "photos.db"
     with contextlib.closing(sqlite3.connect(other)) as connection:

@@ -19,6 +19,9 @@ from engine.records import Card
 LARGEST_FILE = 10_000_000
 """Bytes of a list that are read at most."""
 
+LONGEST_NAME = 80
+"""Characters of a forget set's name that are kept."""
+
 _MOST = 10_000_000
 """Numbers in a list at most, so that a range such as 0-999999999999 costs nothing."""
 
@@ -45,11 +48,13 @@ class Indices(Selector):
     indices: Annotated[
         str, Knob("numbers", "Numbers of training pictures, from 0, with commas and ranges: 3,17,20-25.")
     ] = ""
+    name: Annotated[str, Knob("name", "What to call this forget set.", advanced=True)] = ""
 
     def __post_init__(self) -> None:
         """Bring the numbers into the canonical spelling, so that equal lists are equal settings."""
         super().__post_init__()
         object.__setattr__(self, "indices", spans(read_numbers(self.indices)))
+        object.__setattr__(self, "name", " ".join(self.name.split())[:LONGEST_NAME])
 
     @classmethod
     def of(cls, numbers: np.ndarray) -> Self:
@@ -61,8 +66,8 @@ class Indices(Selector):
         return cls(indices=spans(_sorted(numbers)))
 
     def title(self) -> str:
-        """Return "picked N"."""
-        return f"picked {len(read_numbers(self.indices))}"
+        """Return its name, or "picked N"."""
+        return self.name or f"picked {len(read_numbers(self.indices))}"
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:  # noqa: ARG002
         """Return the numbers after checking that the data has such pictures."""

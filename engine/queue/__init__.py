@@ -2,5 +2,20 @@
 
 from engine.queue.queue import Queue
 from engine.queue.rows import FINISHED, STATUSES, ComputeRow, FramesRow, ResultRow, RunRow, Status, fair
+from engine.queue.shelf import RunNote, SavedSet, Shelf, Upload
 
-__all__ = ["FINISHED", "STATUSES", "ComputeRow", "FramesRow", "Queue", "ResultRow", "RunRow", "Status", "fair"]
+__all__ = [
+    "FINISHED",
+    "STATUSES",
+    "ComputeRow",
+    "FramesRow",
+    "Queue",
+    "ResultRow",
+    "RunNote",
+    "RunRow",
+    "SavedSet",
+    "Shelf",
+    "Status",
+    "Upload",
+    "fair",
+]

@@ -16,11 +16,11 @@ from engine.store.errors import disk_full
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PATIENCE = 10.0
 """Seconds to wait for other processes before giving up."""
 
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE runs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -70,6 +70,46 @@ CREATE TABLE notes (
     value TEXT NOT NULL
 );
 """
+_SECOND = """
+CREATE TABLE questions (
+    id TEXT PRIMARY KEY,
+    request TEXT NOT NULL,
+    asked REAL NOT NULL,
+    told TEXT NOT NULL DEFAULT '{}',
+    withdrawn INTEGER NOT NULL DEFAULT 0,
+    answer TEXT,
+    answered REAL
+);
+CREATE TABLE forget_sets (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    data_hash TEXT NOT NULL,
+    data_name TEXT NOT NULL,
+    indices TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    how TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    created REAL NOT NULL
+);
+CREATE INDEX forget_sets_by_data ON forget_sets (data_hash, created);
+CREATE TABLE run_notes (
+    run_id TEXT PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+    tags TEXT NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE TABLE uploads (
+    id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    shared INTEGER NOT NULL,
+    created REAL NOT NULL,
+    PRIMARY KEY (id, owner)
+);
+"""
+_STEPS = (_FIRST, _SECOND)
+"""What brings a queue from each version to the next: version 0 is an empty file."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +183,7 @@ class Database:
 
     def _create(self) -> None:
         with self._connection("rwc") as connection:
-            if self._known(connection):
+            if self._version(connection) == SCHEMA_VERSION:
                 return
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
@@ -153,25 +193,23 @@ class Database:
                 )
             connection.execute("BEGIN IMMEDIATE")
             try:
-                if not self._known(connection):  # another process may have been faster
-                    for statement in _SCHEMA.split(";\n"):
+                for step in _STEPS[self._version(connection) :]:  # another process may have been faster
+                    for statement in step.split(";\n"):
                         connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    def _known(self, connection: sqlite3.Connection) -> bool:
-        """Return whether the tables are there; another program's or another version's are refused."""
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """Return the version of the tables, 0 for an empty file; another program's and newer ones are refused."""
         # One statement, so that tables made by another process between two looks do not pass for a stranger's.
         version, tables = connection.execute(
             "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
         ).fetchone()
-        if version == SCHEMA_VERSION:
-            return True
-        if version == 0 and tables == 0:
-            return False
+        if 0 < version <= SCHEMA_VERSION or (version == 0 and tables == 0):
+            return int(version)
         raise StoreError(
             f"The queue {self.path} has version {version}; this Forgetscope reads version {SCHEMA_VERSION}. Use the "
             "Forgetscope that wrote it, or choose another store with FORGETSCOPE_STORE. Nothing was changed."

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.queue.database import Database
+from engine.queue.questions import Questions
 from engine.queue.rows import FINISHED, STATUSES, ComputeRow, FramesRow, ResultRow, RunRow, Status, fair, run_row
-from engine.records import canonical, digest
+from engine.records import canonical
 from engine.store import StoreError, this_host
 
 _ALLOWED: dict[Status, tuple[Status, ...]] = {
@@ -25,7 +26,7 @@ _ALLOWED: dict[Status, tuple[Status, ...]] = {
 }
 
 
-class Queue:
+class Queue(Questions):
     """Runs, their progress and results, and the compute process's heartbeat, in one SQLite file.
 
     Safe to share between threads and to open from many processes of one host at once: every call opens the file, does
@@ -209,8 +210,14 @@ class Queue:
         self._database.change(work)
 
     def results(self, run_id: str, *, latest: bool = True) -> list[ResultRow]:
-        """Return the newest result of every method, or with ``latest=False`` all of them; in order of arrival."""
-        newest = "AND number IN (SELECT max(number) FROM results WHERE run_id = ?1 GROUP BY method_id) "
+        """Return every method's result with the most models, or with ``latest=False`` all of them; in order of arrival.
+
+        Not the last to arrive: workers may finish measuring few models after measuring more.
+        """
+        newest = (
+            "AND models = (SELECT max(models) FROM results AS other "
+            "WHERE other.run_id = ?1 AND other.method_id = results.method_id) "
+        )
         rows = self._database.look(
             f"SELECT * FROM results WHERE run_id = ?1 {newest if latest else ''}ORDER BY number",  # noqa: S608
             (run_id,),
@@ -315,54 +322,21 @@ class Queue:
 
         self._database.change(work)
 
+    def sweep(self, prefix: str, *, older: float) -> None:
+        """Forget notes whose key begins with ``prefix`` and whose ``at``, in Unix seconds, is ``older`` seconds ago."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "DELETE FROM notes WHERE substr(name, 1, length(?1)) = ?1 AND json_extract(value, '$.at') < ?2",
+                (prefix, time.time() - older),
+            )
+
+        self._database.change(work)
+
     def recall(self, key: str) -> Any:
         """Return what :meth:`remember` kept under ``key``, ``None`` if nothing was."""
         rows = self._database.look("SELECT value FROM notes WHERE name = ?", (key,))
         return json.loads(rows[0]["value"]) if rows else None
-
-    def ask(self, recipe_json: Mapping[str, Any]) -> str:
-        """Ask the compute process what a recipe will take and return the question's id; asking again asks afresh.
-
-        Any answer is older than the newest change of the store, so each call drops it first.
-        """
-        question = digest(dict(recipe_json))
-        text = canonical({"recipe": dict(recipe_json), "asked": time.time()})
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM notes WHERE name = ?", (f"answer:{question}",))
-            connection.execute(
-                "INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", (f"question:{question}", text)
-            )
-
-        self._database.change(work)
-        return question
-
-    def questions(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """Return the questions nobody has answered yet, as (id, recipe), oldest first; forgotten after a minute."""
-        rows = self._database.look("SELECT name, value FROM notes WHERE name LIKE 'question:%'")
-        asked = [(row["name"].removeprefix("question:"), json.loads(row["value"])) for row in rows]
-        fresh = [(name, said) for name, said in asked if said["asked"] > time.time() - 60]
-        return [(name, said["recipe"]) for name, said in sorted(fresh, key=lambda item: item[1]["asked"])]
-
-    def answer(self, question: str, answer: Mapping[str, Any]) -> None:
-        """Answer a question; answers and questions older than ten minutes are swept away."""
-        text = canonical({"answer": dict(answer), "asked": time.time()})
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM notes WHERE name = ?", (f"question:{question}",))
-            connection.execute("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", (f"answer:{question}", text))
-            connection.execute(
-                "DELETE FROM notes WHERE (name LIKE 'question:%' OR name LIKE 'answer:%') "
-                "AND json_extract(value, '$.asked') < ?",
-                (time.time() - 600,),
-            )
-
-        self._database.change(work)
-
-    def answer_to(self, question: str) -> Mapping[str, Any] | None:
-        """Return the answer to a question, ``None`` while there is none."""
-        kept = self.recall(f"answer:{question}")
-        return None if kept is None else kept["answer"]
 
 
 def _no_run(run_id: str) -> StoreError:

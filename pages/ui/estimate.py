@@ -34,7 +34,7 @@ def _ask(recipe: Mapping[str, Any]) -> str:
     key = digest([dict(recipe), newest, int(time.time() // 300)])
     asked: tuple[str, str] | None = st.session_state.get("asked")
     if asked is None or asked[0] != key:
-        asked = (key, workspace.queue().ask(recipe))
+        asked = (key, workspace.queue().ask({"kind": "estimate", "recipe": dict(recipe)}))
         st.session_state["asked"] = asked
     return asked[1]
 

@@ -15,6 +15,9 @@ from pages.ui import say, workspace
 
 KLOM_PAGE = "pages/klom/page.py"
 START_PAGE = "pages/start/page.py"
+FORGET_PAGE = "pages/forget/page.py"
+UNLEARN_PAGE = "pages/unlearn/page.py"
+METHODS_PAGE = "pages/methods/page.py"
 RUNS_PAGE = "pages/runs/page.py"
 _ID = re.compile(r"[0-9a-f]{16}")
 
@@ -59,7 +62,7 @@ def start(recipe: Mapping[str, Any]) -> str:
     return workspace.queue().submit(recipe, session=workspace.session(), label=say.label(workspace.words(), recipe))
 
 
-def show(run_id: str) -> NoReturn:
-    """Go to the run's KLOM page."""
+def show(run_id: str, page: str = KLOM_PAGE) -> NoReturn:
+    """Go to a page about the run, its KLOM page unless another is named."""
     st.session_state["run"] = run_id
-    st.switch_page(KLOM_PAGE, query_params={"run": run_id})
+    st.switch_page(page, query_params={"run": run_id})

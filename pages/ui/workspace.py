@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -14,8 +15,19 @@ import streamlit as st
 
 from engine import catalog, launch
 from engine.pictures import Pictures, find
-from engine.queue import ComputeRow, Queue
+from engine.queue import ComputeRow, Queue, Shelf
 from engine.store import Store, default_store
+
+_COOKIE = "forgetscope_visitor"
+_VISITOR = re.compile(r"[0-9a-f]{32}")
+_cookie = st.components.v2.component(
+    "forgetscope_cookie",
+    js="""
+export default function ({ data }) {
+  document.cookie = `${data.name}=${data.value}; path=/; max-age=31536000; SameSite=Strict`;
+}
+""",
+)
 
 IDLE_EXIT = 600.0
 """Seconds without work after which the compute process gives its memory back; the next visit starts it again."""
@@ -80,11 +92,31 @@ def disk_use() -> tuple[int, int]:
     return _disk(str(default_store()))
 
 
+def shelf() -> Shelf:
+    """Return what visitors keep: saved forget sets, tags and notes, uploads."""
+    return _shelf(str(default_store()))
+
+
+def visitor() -> str:
+    """Return who this is, 32 hex digits: from the browser's cookie, else made up now and kept by :func:`remember`.
+
+    It is no secret that protects anything: it says whose turn it is, what was set up last, and whose uploads to list.
+    """
+    if "visitor" not in st.session_state:
+        known = str(st.context.cookies.get(_COOKIE, ""))
+        st.session_state["visitor"] = known if _VISITOR.fullmatch(known) else uuid.uuid4().hex
+    return st.session_state["visitor"]
+
+
+def remember() -> None:
+    """Keep the visitor's name in a cookie of this browser, for a year, for this address alone."""
+    if st.context.cookies.get(_COOKIE) != visitor():
+        _cookie(key="visitor-cookie", data={"name": _COOKIE, "value": visitor()})
+
+
 def session() -> str:
-    """Return this visit's name: the queue serves visits in turn."""
-    if "session" not in st.session_state:
-        st.session_state["session"] = uuid.uuid4().hex
-    return st.session_state["session"]
+    """Return whose turn it is in the queue: visitors are served in turn."""
+    return visitor()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -95,6 +127,11 @@ def _open(path: str) -> Store:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _queue(path: str) -> Queue:
     return Queue(_open(path).queue_path)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _shelf(path: str) -> Shelf:
+    return Shelf(_open(path).queue_path)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

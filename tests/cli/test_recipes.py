@@ -91,7 +91,7 @@ def test_a_file_of_indices_is_read_into_the_recipe(command, tmp_path):
     path.write_text("5\n3\n4\n9\n")
     found = made(command, "--forget", f"indices:{path}")
     path.unlink()
-    assert found["forget"] == {"key": "indices", "indices": "3-5,9"}
+    assert found["forget"] == {"key": "indices", "indices": "3-5,9", "name": ""}
 
 
 def test_a_path_becomes_a_folder_of_pictures(command, tmp_path, monkeypatch):

@@ -111,9 +111,16 @@ def test_every_knob_changes_the_choice(kind, knob, a, b):
 
 
 def test_the_knobs_above_are_all_there_are():
-    assert {(k.key, name) for k, name, *_ in CHANGES} == {
+    assert {(k.key, name) for k, name, *_ in CHANGES} | {("indices", "name")} == {
         (k.key, f.name) for k in selectors().values() for f in k.fields()
     }
+
+
+def test_a_name_is_a_title_and_changes_no_pictures():
+    named = Indices(indices="3-5", name="  my\n set ")
+    assert named.title() == "my set"
+    assert Indices(indices="3-5").title() == "picked 3"
+    assert forget_set(named, SCENE, seed=0).hash == forget_set(Indices(indices="3-5"), SCENE, seed=1).hash
 
 
 def test_random_depends_on_the_seed_and_draws_evenly():

@@ -51,8 +51,10 @@ def test_a_demo_that_failed_or_was_cancelled_is_run_again(visit, queue):
 
 def test_the_form_makes_a_recipe_the_engine_accepts_and_asks_for_its_price(visit, queue):
     app = visit()
-    ((question, recipe),) = queue.questions()
-    assert question == digest(recipe)
+    ((question, request),) = queue.questions()
+    assert question == digest(request)
+    recipe = request["recipe"]
+    assert request["kind"] == "estimate"
     assert Recipe.from_json(recipe).to_json() == recipe
     assert recipe["dataset"] == {"key": "digits"}
     assert recipe["forget"] == {"key": "random", "n": 50}
@@ -85,7 +87,8 @@ def test_no_method_and_no_class_are_reasons_not_to_run(visit, queue):
 def test_every_choice_comes_back_from_the_url(visit, queue):
     more = {"class-classes": "3,5", "training-epochs": "7"}
     visit(model="Logistic regression", models="40", forget="Classes", **more)
-    ((_, recipe),) = queue.questions()
+    ((_, asked),) = queue.questions()
+    recipe = asked["recipe"]
     assert recipe["model"]["key"] == "logistic"
     assert recipe["ensemble"]["models"] == 40
     assert recipe["forget"] == {"key": "class", "classes": "3,5"}
@@ -94,7 +97,8 @@ def test_every_choice_comes_back_from_the_url(visit, queue):
 
 def test_nonsense_in_the_url_is_dropped(visit, queue):
     visit(model="no such model", models="-7", data="../../etc/passwd", forget="%00", **{"training-lr": "NaN"})
-    ((_, recipe),) = queue.questions()
+    ((_, asked),) = queue.questions()
+    recipe = asked["recipe"]
     assert Recipe.from_json(recipe).to_json() == recipe
     assert recipe["dataset"] == {"key": "digits"}
 
@@ -109,7 +113,7 @@ def test_own_pictures_are_listed_from_one_folder_and_never_typed(visit, queue, t
     assert [o for o in app.selectbox("data").options if "birds" in o or "cars" in o] == ["birds", "cars.tar.gz"]
     assert not [o for o in app.selectbox("data").options if "notes" in o or "hidden" in o]
     app.selectbox("data").select("own:cars.tar.gz").run()
-    recipe = json.loads(json.dumps(queue.questions()[-1][1]))
+    recipe = json.loads(json.dumps(queue.questions()[-1][1]["recipe"]))
     assert recipe["dataset"] == {"key": "folder", "path": str(data / "cars.tar.gz")}
     assert not [t for t in app.text_input if "path" in (t.key or "")]
 
@@ -120,7 +124,7 @@ def test_classes_of_a_known_data_set_are_picked_by_name(visit, queue, store):
         out.json("info", {"name": "digits", "classes": classes, "shape": [1, 8, 8], "train": 1437, "test": 360})
     app = visit(forget="Classes")
     app.pills("classes").set_value(["0", "dog"]).run()
-    assert queue.questions()[-1][1]["forget"] == {"key": "class", "classes": "0,dog"}
+    assert queue.questions()[-1][1]["recipe"]["forget"] == {"key": "class", "classes": "0,dog"}
     app.pills("classes").set_value([]).run()
     assert "Choose at least one class to forget." in text(app)
 
@@ -130,9 +134,9 @@ def test_settings_that_are_not_shown_keep_their_defaults(visit, queue):
     assert "training-precision" not in [s.key for s in app.selectbox]
     app.toggle("advanced").set_value(True).run()
     app.selectbox("training-precision").select("bf16").run()
-    assert queue.questions()[-1][1]["training"]["precision"] == "bf16"
+    assert queue.questions()[-1][1]["recipe"]["training"]["precision"] == "bf16"
     app.toggle("advanced").set_value(False).run()
-    assert queue.questions()[-1][1]["training"]["precision"] == "float32"
+    assert queue.questions()[-1][1]["recipe"]["training"]["precision"] == "float32"
 
 
 def test_a_run_under_way_can_be_watched_from_here(visit, filled):

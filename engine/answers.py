@@ -1,0 +1,243 @@
+"""Answers to what pages ask before anything runs: what a recipe takes, which pictures it chooses, how the data lie.
+
+Kinds of question, each plain JSON, and what the answer holds:
+
+- ``estimate`` (``recipe``): ``seconds``, ``bytes`` of disk, ``memory`` and ``memory_free`` in bytes, ``strategy``,
+  ``device``, ``cached``.
+- ``data`` (``dataset``): ``info``, with name, hash, classes, shape and sizes; the pictures are decoded by then.
+- ``forget`` (``recipe``): ``indices`` as "3,17,20-25", ``size``, ``name``, ``hash``.
+- ``map`` (``dataset``, ``layout`` pca or umap, ``through`` a recipe or None): ``spec`` of an artefact "map".
+- ``columns`` (``dataset``, ``through``): ``spec`` of an artefact "columns".
+
+Or ``error``, in words. Whatever must be computed first is an ordinary job whose result stays in the store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import psutil
+
+from engine.data.base import DataError
+from engine.experiment import Experiment, resolve
+from engine.forget.base import ForgetError, spans
+from engine.jobs import Job
+from engine.knobs import BadSetting
+from engine.metrics.base import MetricError
+from engine.plan import Plan, data_info, data_job, forget_set, make_plan, probe_job, probed
+from engine.queue import Queue
+from engine.records import Recipe
+from engine.store import Store, StoreError
+
+JOB_SECONDS = 0.1
+"""What every job costs besides its arithmetic: its turn, reading, writing."""
+TELL = 0.5
+"""Seconds between notes on how far the work on a question is."""
+
+Answer = dict[str, Any]
+
+
+class Doing(Protocol):
+    """Whoever does jobs that no run asked for."""
+
+    def want(self, job: Job) -> None:
+        """Have the job done."""
+
+    def unwant(self, job_id: str) -> None:
+        """Stop it unless somebody else wants it."""
+
+    def refusal(self, job_id: str) -> str:
+        """Return why it failed, once; empty if it did not."""
+
+    def told(self, job_id: str) -> tuple[float, str, float]:
+        """Return share, message and seconds so far."""
+
+
+@dataclass
+class Answers:
+    """Answers the questions in a queue; each look either answers, or has the next missing jobs done."""
+
+    store: Store
+    queue: Queue
+    doing: Doing
+    device: str
+    workers: Sized
+    _waiting: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _told: dict[str, float] = field(default_factory=dict)
+
+    def serve(self) -> None:
+        """Look at every question once."""
+        for question in self.queue.withdrawn():
+            self._withdraw(question)
+        asked = self.queue.questions()
+        for gone in set(self._waiting) - {question for question, _ in asked}:
+            self._done(gone)
+        for question, request in asked:
+            try:
+                found = self._answer(request)
+            except (DataError, ForgetError, MetricError, BadSetting, StoreError) as error:
+                found = {"error": str(error)}
+            except (KeyError, TypeError, AttributeError):  # not worth a compute process
+                found = {"error": "the question is not complete; ask again from the page"}
+            if isinstance(found, tuple):
+                found = self._wait(question, found)
+            if found is not None:
+                self._done(question)
+                self.queue.answer(question, found)
+
+    def _withdraw(self, question: str) -> None:
+        others = {job for other, jobs in self._waiting.items() if other != question for job in jobs}
+        for job_id in self._waiting.get(question, ()):
+            if job_id not in others:
+                self.doing.unwant(job_id)
+        self._done(question)
+        self.queue.drop(question)
+
+    def _done(self, question: str) -> None:
+        self._waiting.pop(question, None)
+        self._told.pop(question, None)
+
+    def _wait(self, question: str, missing: tuple[Job, ...]) -> Answer | None:
+        """Have missing jobs done that can begin; return an error if one was refused."""
+        ids = {job.id for job in missing}
+        for job in missing:
+            refused = self.doing.refusal(job.id)
+            if refused:
+                return {"error": refused}
+        ready = [job for job in missing if not ids & set(job.needs)]
+        for job in ready:
+            self.doing.want(job)
+        self._waiting[question] = tuple(job.id for job in ready)
+        now = time.monotonic()
+        if ready and now - self._told.get(question, -TELL) >= TELL:
+            self._told[question] = now
+            share, message, seconds = self.doing.told(ready[0].id)
+            left = len(missing)
+            self.queue.tell(question, {"share": share, "message": message, "seconds": seconds, "steps": left})
+        return None
+
+    def _answer(self, request: Mapping[str, Any]) -> Answer | tuple[Job, ...]:
+        """Return the answer, or the jobs that must be done before it can be given."""
+        kind = request.get("kind")
+        if kind == "estimate":
+            return self._estimate(resolve(Recipe.from_json(request["recipe"])))
+        if kind == "data":
+            return self._data(_about(request["dataset"]))
+        if kind == "forget":
+            return self._forget(resolve(Recipe.from_json(_some_method(request["recipe"]))))
+        if kind in ("map", "columns"):
+            return self._explore(kind, request)
+        raise BadSetting(f"there is no question of the kind {kind!r}")
+
+    def _missing(self, *jobs: Job) -> tuple[Job, ...]:
+        return tuple(job for job in jobs if not job.done(self.store))
+
+    def _estimate(self, experiment: Experiment) -> Answer | tuple[Job, ...]:
+        info = data_info(experiment, self.store)
+        if info is None:
+            return (data_job(experiment),)
+        misfit = experiment.architecture.misfit(tuple(info["shape"]))
+        if misfit:
+            return {"error": misfit}
+        probe = probe_job(experiment, info, self.device)
+        measured = probed(probe, self.store)
+        if measured is None:
+            return (probe,)
+        plan = make_plan(experiment, self.store, self.device)
+        return estimate(experiment, plan, info, measured, self.store, workers=len(self.workers))
+
+    def _data(self, experiment: Experiment) -> Answer | tuple[Job, ...]:
+        info = data_info(experiment, self.store)
+        return (data_job(experiment),) if info is None else {"info": info}
+
+    def _forget(self, experiment: Experiment) -> Answer | tuple[Job, ...]:
+        plan = make_plan(experiment, self.store, self.device)
+        info = data_info(experiment, self.store)
+        found = forget_set(experiment, self.store, info["hash"]) if info is not None else None
+        if found is not None:
+            return {
+                "hash": found[0],
+                "indices": spans(found[1]),
+                "size": len(found[1]),
+                "name": experiment.selector.title(),
+            }
+        choose = next((job for job in plan.jobs if job.kind == "forget"), None)
+        if choose is None:
+            return self._missing(*plan.jobs)  # the pictures, or the probe
+        before = [job for job in plan.jobs if job.id in choose.needs]
+        return self._missing(*before, choose)
+
+    def _explore(self, kind: str, request: Mapping[str, Any]) -> Answer | tuple[Job, ...]:
+        experiment = _about(request["dataset"])
+        info = data_info(experiment, self.store)
+        if info is None:
+            return (data_job(experiment),)
+        spec: dict[str, Any] = {"data": info["hash"], "seed": 0}
+        inputs: dict[str, Any] = {"dataset": experiment.recipe.dataset.to_json()}
+        before: list[Job] = []
+        if request.get("through") is not None:
+            seen = resolve(Recipe.from_json(_some_method(request["through"])))
+            plan = make_plan(seen, self.store, self.device)
+            original = plan.originals()
+            if original is None:
+                return self._missing(*plan.jobs)
+            before = [original]
+            spec |= {"original": original.spec, "part": original.part}
+            inputs["original_part"] = original.part
+        if kind == "map":
+            if request.get("layout") not in ("pca", "umap"):
+                raise BadSetting("a map is laid out by pca or by umap")
+            spec["layout"] = request["layout"]
+        job = Job(kind, spec, "whole", inputs=inputs, needs=tuple(j.id for j in before))  # type: ignore[arg-type]
+        return {"spec": spec} if job.done(self.store) else self._missing(*before, job)
+
+
+def _about(dataset: Mapping[str, Any]) -> Experiment:
+    """Return an experiment of which only the data set matters."""
+    recipe = {"dataset": dict(dataset), "model": {"key": "mlp"}, "forget": {"key": "random"}}
+    return resolve(Recipe.from_json(_some_method(recipe)))
+
+
+def _some_method(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe with one method, whatever methods it lists: they do not matter here and may be missing."""
+    return {"format": 1, **recipe, "methods": [{"key": "do_nothing"}]}
+
+
+def estimate(
+    experiment: Experiment, plan: Plan, info: dict[str, Any], measured: dict[str, Any], store: Store, *, workers: int
+) -> Answer:
+    """Return the seconds and bytes a recipe will take, from a measured probe and exact planned costs.
+
+    Before the forget set is known its size is taken as 5 % of the data, which only matters to methods that read it.
+    ``memory`` is the probe's peak in every worker; ``memory_free`` what this machine has left now.
+    """
+    recipe = experiment.recipe
+    models = recipe.ensemble.models
+    chunks = len(recipe.ensemble.chunks())
+    if plan.complete:
+        missing = [job for job in plan.jobs if not job.done(store)]
+        passes, jobs = sum(job.cost for job in missing), len(missing)
+    else:
+        forget = max(1, info["train"] // 20)
+        retrain = 3.0 * recipe.training.epochs * info["train"]
+        costs = [
+            m.planned_cost(forget=forget, retain=info["train"] - forget, training=recipe.training)
+            for m in experiment.methods
+        ]
+        passes = models * (3 * retrain + sum(costs))
+        passes -= sum(job.cost for job in plan.jobs if job.done(store))
+        jobs = chunks * (3 + 2 * len(costs))
+    ensembles = 3 + len(experiment.methods)
+    points = info["train"] + info["test"]
+    return {
+        "seconds": (passes * measured["seconds_per_pass"] + jobs * JOB_SECONDS) / max(1, workers),
+        "bytes": ensembles * models * (4 * measured["parameters"] + 5 * points),
+        "memory": measured["peak_bytes"] * max(1, workers),
+        "memory_free": psutil.virtual_memory().available,
+        "strategy": measured["strategy"],
+        "device": measured["device"],
+        "cached": plan.complete and jobs == 0,
+    }

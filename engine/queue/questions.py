@@ -1,0 +1,112 @@
+"""Questions that pages put to the compute process: what will this take, how does the data lie, whom does this choose?
+
+A question is plain JSON with a ``kind``; equal questions are one. :mod:`engine.answers` says which kinds there are.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from engine.queue.database import Database
+from engine.records import canonical, digest
+
+PATIENCE = 60.0
+"""Seconds after which a question nobody has begun to work on is not asked any more: its visitor has left."""
+KEPT = 600.0
+"""Seconds an answer is kept; what was computed for it stays in the store."""
+
+
+class Questions:
+    """The part of the queue that holds questions and answers."""
+
+    _database: Database
+
+    def ask(self, request: Mapping[str, Any], *, afresh: bool = True) -> str:
+        """Ask the compute process and return the question's id.
+
+        ``afresh`` drops an earlier answer, which may be older than the newest change of the store; without it an answer
+        that is there stays and asking is only a sign that somebody still waits.
+        """
+        question = digest(dict(request))
+        text, now = canonical(dict(request)), time.time()
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO questions (id, request, asked) VALUES (?1, ?2, ?3) "
+                "ON CONFLICT (id) DO UPDATE SET asked = ?3, withdrawn = 0, "
+                "answer = iif(?4, NULL, answer), answered = iif(?4, NULL, answered)",
+                (question, text, now, afresh),
+            )
+
+        self._database.change(work)
+        return question
+
+    def withdraw(self, question: str) -> None:
+        """Say that nobody wants the answer any more: work that only this question wants is stopped."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE questions SET withdrawn = 1 WHERE id = ? AND answer IS NULL", (question,))
+
+        self._database.change(work)
+
+    def questions(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Return the questions nobody has answered yet, as (id, request), oldest first."""
+        rows = self._database.look(
+            "SELECT id, request FROM questions WHERE answer IS NULL AND withdrawn = 0 "
+            "AND (asked > ? OR told != '{}') ORDER BY asked",
+            (time.time() - PATIENCE,),
+        )
+        return [(row["id"], json.loads(row["request"])) for row in rows]
+
+    def withdrawn(self) -> list[str]:
+        """Return the ids of questions that were taken back while somebody worked on them."""
+        rows = self._database.look("SELECT id FROM questions WHERE withdrawn = 1 AND answer IS NULL")
+        return [row["id"] for row in rows]
+
+    def tell(self, question: str, told: Mapping[str, Any]) -> None:
+        """Note how far the work on a question is: ``share``, ``message``, ``seconds``."""
+        text = canonical(dict(told))
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE questions SET told = ? WHERE id = ? AND answer IS NULL", (text, question))
+
+        self._database.change(work)
+
+    def asked(self, question: str) -> Mapping[str, Any] | None:
+        """Return how far the work on a question is (empty before it began), ``None`` when it is not being asked."""
+        rows = self._database.look(
+            "SELECT told FROM questions WHERE id = ? AND answer IS NULL AND withdrawn = 0", (question,)
+        )
+        return json.loads(rows[0]["told"]) if rows else None
+
+    def answer(self, question: str, answer: Mapping[str, Any]) -> None:
+        """Answer a question; answers older than ten minutes are swept away."""
+        text, now = canonical(dict(answer)), time.time()
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE questions SET answer = ?, answered = ?, told = '{}' WHERE id = ?", (text, now, question)
+            )
+            connection.execute(
+                "DELETE FROM questions WHERE answered < ?1 OR (asked < ?1 AND answer IS NULL AND told = '{}')",
+                (now - KEPT,),
+            )
+
+        self._database.change(work)
+
+    def drop(self, question: str) -> None:
+        """Remove a question."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM questions WHERE id = ?", (question,))
+
+        self._database.change(work)
+
+    def answer_to(self, question: str) -> Mapping[str, Any] | None:
+        """Return the answer to a question, ``None`` while there is none."""
+        rows = self._database.look("SELECT answer FROM questions WHERE id = ? AND answer IS NOT NULL", (question,))
+        return json.loads(rows[0]["answer"]) if rows else None

@@ -1,0 +1,114 @@
+"""Reading: data sets, stored networks, and which pictures a recipe's forget set holds."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.data import datasets
+from engine.data.base import DataError, ImageData
+from engine.ensemble import Ensemble, Strategy
+from engine.forget import selectors
+from engine.forget.base import Scene, forget_set
+from engine.jobs import Hooks, Job, part_models
+from engine.models import architectures
+from engine.models.base import Net
+from engine.seeds import derive
+from engine.store import Artefact, Store
+from engine.task import Images
+
+
+def load_data(store: Store, choice: Mapping[str, Any], wanted: str | None, hooks: Hooks) -> ImageData:
+    """Return the data set of ``choice`` and check that its hash is the one the spec names.
+
+    Raises:
+        DataError: it cannot be had, or it is not the data that the recipe was planned with.
+    """
+    settings = {k: v for k, v in choice.items() if k != "key"}
+    data = datasets()[choice["key"]].from_settings(settings).load(store.data_cache, hooks.progress)
+    if wanted is not None and data.hash != wanted:
+        store.artefact("data", {"dataset": dict(choice)}).discard("whole")  # so that the next plan looks again
+        raise DataError(f"{data.name}: the pictures changed since this run was planned; run the recipe again")
+    return data
+
+
+def data(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:  # noqa: ARG001
+    """Decode the data set of a recipe and note its name, hash, classes, shape and sizes."""
+    loaded = load_data(store, job.inputs["dataset"], None, hooks)
+    with artefact.write(job.part) as out:
+        out.json(
+            "info",
+            {
+                "name": loaded.name,
+                "hash": loaded.hash,
+                "classes": list(loaded.classes),
+                "shape": list(loaded.shape),
+                "train": len(loaded.y_train),
+                "test": len(loaded.y_test),
+                "top": loaded.top,
+            },
+        )
+        out.arrays("labels", np.concatenate([loaded.y_train, loaded.y_test]))
+
+
+def net_of(spec: Mapping[str, Any], data: ImageData) -> Net:
+    """Return the network a spec names, for pictures like these."""
+    model = dict(spec["model"])
+    return Net(architectures()[model.pop("key")].from_settings(model), data.shape, len(data.classes))
+
+
+def forget(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
+    """Let the selector choose and keep its choice."""
+    data = load_data(store, job.inputs["dataset"], job.spec["data"], hooks)
+    settings = dict(job.spec["selector"])
+    selector = selectors()[settings.pop("key")].from_settings(settings)
+    scene = Scene(data)
+    if "original" in job.spec:
+        features, margins = through(store, data, job.spec["original"], job.inputs["original_part"], device)
+        scene = Scene(data, features=features, margins=margins)
+    hooks.progress(0.5, "choosing the forget set")
+    chosen = forget_set(selector, scene, seed=derive(job.spec["seed"], "forget"))
+    with artefact.write(job.part) as out:
+        out.arrays("indices", chosen.indices)
+        out.json("info", {"hash": chosen.hash, "name": chosen.name, "size": len(chosen)})
+
+
+def through(
+    store: Store, data: ImageData, spec: Mapping[str, Any], part: str, device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what stored originals see in the training pictures.
+
+    float32 (N, D) penultimate features of the part's first model, and float32 (M, N) margins of all of its models.
+    """
+    originals, stored = load_ensemble(store, data, spec, part, device)
+    images = Images.of(data, "train", device)
+    first = originals[:1]
+    features = torch.cat([first.features_shared(images.pictures(s))[0] for s in first.spans(len(images))])  # (N, D)
+    return features.flatten(1).cpu().numpy(), np.array(stored[:, : len(images)])  # (N, D), (M, N)
+
+
+def load_ensemble(
+    store: Store,
+    data: ImageData,
+    spec: Mapping[str, Any],
+    part: str,
+    device: torch.device,
+    strategy: Strategy = "stacked",
+) -> tuple[Ensemble, np.ndarray]:
+    """Return a stored chunk of trained models and their margins (M, P)."""
+    stored = store.artefact("trained", spec).read(part)
+    tensors = {k: torch.from_numpy(v) for k, v in stored.tensors("weights").items()}
+    ensemble = Ensemble.from_tensors(net_of(spec, data), tensors, ids=part_models(part), strategy=strategy)
+    return ensemble.to(device), stored.array("margins")
+
+
+def on(device: torch.device) -> dict[str, str]:
+    """Return where numbers were made: device, Python and package versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    packages = {p: importlib.metadata.version(p) for p in ("torch", "numpy")}
+    return {"device": f"{device.type} ({name})", "python": platform.python_version(), **packages}

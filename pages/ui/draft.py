@@ -1,0 +1,101 @@
+"""What the visitor is setting up, shared by the pages on the way to a run: a recipe that need not be complete.
+
+It is kept in the store under the hash of its content, which stands in the URL, so a half set-up experiment is a link
+too. Without one in the URL it is this session's, else what this visitor set up last, else the defaults.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from engine.knobs import BadSetting
+from engine.records import Recipe, digest
+from pages.ui import workspace
+
+_ID = re.compile(r"[0-9a-f]{16}")
+KEPT = 90 * 86_400
+"""Seconds a setup can be found again by its link."""
+PARTS = ("dataset", "model", "training", "forget", "methods", "ensemble", "measuring", "seed")
+
+
+def default() -> dict[str, Any]:
+    """Return the setup of somebody who has not chosen anything: the digits, an MLP, 50 random pictures, all methods."""
+    words = workspace.words()
+
+    def settings(fields: list[Mapping[str, Any]]) -> dict[str, Any]:
+        return {field["name"]: field["default"] for field in fields}
+
+    def plugin(group: str, key: str) -> dict[str, Any]:
+        return {"key": key, **settings(next(entry["fields"] for entry in words[group] if entry["key"] == key))}
+
+    references = ("retrain", "partial_retrain")
+    return {
+        "format": 1,
+        "dataset": {"key": "digits"},
+        "model": plugin("models", "mlp"),
+        "training": settings(words["training"]),
+        "forget": plugin("forget", "random"),
+        "methods": [plugin("methods", e["key"]) for e in words["methods"] if e["key"] not in references],
+        "ensemble": settings(words["ensemble"]),
+        "measuring": settings(words["measuring"]),
+        "seed": 0,
+    }
+
+
+def current() -> dict[str, Any]:
+    """Return the recipe being set up; its methods may be none, and nothing in it has been checked."""
+    asked = st.query_params.get("draft", "")
+    found = _kept(asked) if _ID.fullmatch(asked) else None
+    if found is None:
+        found = st.session_state.get("draft") or _last()
+    return default() | found
+
+
+def update(**parts: Any) -> dict[str, Any]:
+    """Replace parts of the setup, keep it, put its link into the URL, and return the whole."""
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        raise ValueError(f"a setup has no part {sorted(unknown)[0]!r}")
+    before = current()
+    whole = before | parts
+    if whole != st.session_state.get("draft"):
+        name = digest(whole)[:16]
+        queue = workspace.queue()
+        queue.remember(f"draft:{name}", {"setup": whole, "at": time.time()})
+        queue.sweep("draft:", older=KEPT)
+        queue.remember(f"visitor:{workspace.visitor()}", {"draft": name})
+        st.session_state["draft"] = whole
+    name = link()
+    if st.query_params.get("draft") != name:
+        st.query_params["draft"] = name
+    return whole
+
+
+def link() -> str:
+    """Return what names the current setup in a URL."""
+    return digest(st.session_state.get("draft") or current())[:16]
+
+
+def complete(setup: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """Return the setup as a checked recipe, or None and a sentence that says what is missing."""
+    if not setup.get("methods"):
+        return None, "Choose at least one method."
+    try:
+        return Recipe.from_json(dict(setup)).to_json(), ""
+    except BadSetting as error:
+        return None, str(error)
+
+
+def _kept(name: str) -> dict[str, Any] | None:
+    kept = workspace.queue().recall(f"draft:{name}")
+    return kept.get("setup") if isinstance(kept, dict) else None
+
+
+def _last() -> dict[str, Any]:
+    noted = workspace.queue().recall(f"visitor:{workspace.visitor()}")
+    return (_kept(str(noted.get("draft", ""))) if isinstance(noted, dict) else None) or {}
