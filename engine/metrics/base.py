@@ -101,7 +101,7 @@ class Evidence:
     @functools.cached_property
     def klom_other(self) -> np.ndarray:
         """KLOM at every point, in the convention that was not chosen: float64 (P,), nats."""
-        return self._klom(next(c for c in CONVENTIONS if c != self.convention))
+        return self._klom(self._not_chosen)
 
     @functools.cached_property
     def floor(self) -> np.ndarray | None:
@@ -112,13 +112,12 @@ class Evidence:
         Raises:
             MetricError: the second oracles share models with the first.
         """
-        oracle = self._sound("oracle")
-        if self.floor_margins is not None:
-            return floor(oracle=oracle, second=self._sound("floor"), convention=self.convention)
-        if len(oracle) < 4:
-            return None
-        half = len(oracle) // 2
-        return floor(oracle=oracle[:half], second=oracle[half : 2 * half], convention=self.convention)
+        return self._floor(self.convention)
+
+    @functools.cached_property
+    def floor_other(self) -> np.ndarray | None:
+        """The floor, as :attr:`floor`, in the convention that was not chosen: float64 (P,), nats."""
+        return self._floor(self._not_chosen)
 
     @functools.cached_property
     def intervals(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
@@ -180,6 +179,19 @@ class Evidence:
         if not self.retrain_cost > 0:
             raise MetricError("the cost of a retrain is unknown, so the method's cannot be given as a share of it")
         return self.cost / self.retrain_cost
+
+    @property
+    def _not_chosen(self) -> Convention:
+        return next(c for c in CONVENTIONS if c != self.convention)
+
+    def _floor(self, convention: Convention) -> np.ndarray | None:
+        oracle = self._sound("oracle")
+        if self.floor_margins is not None:
+            return floor(oracle=oracle, second=self._sound("floor"), convention=convention)
+        if len(oracle) < 4:
+            return None
+        half = len(oracle) // 2
+        return floor(oracle=oracle[:half], second=oracle[half : 2 * half], convention=convention)
 
     def _klom(self, convention: Convention) -> np.ndarray:
         return klom(oracle=self._sound("oracle"), unlearned=self._sound("unlearned"), convention=convention)

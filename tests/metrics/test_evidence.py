@@ -119,6 +119,11 @@ def test_evaluation_holds_what_the_parts_say():
     assert row["klom_mean"] == pytest.approx(found.klom[chosen].mean())
     assert row["klom_median"] == pytest.approx(np.median(found.klom[chosen]))
     assert row["low"] < row["klom_p95"] <= row["high"]
+    for name, of in (("mean", np.mean), ("median", np.median)):
+        assert row[f"{name}_low"] < row[f"klom_{name}"] < row[f"{name}_high"]
+        assert row[f"floor_{name}"] == pytest.approx(of(base[chosen]))
+    assert (row["mean_low"], row["mean_high"]) == given.intervals["forget"]["mean"], "and not that of another summary"
+    assert (row["median_low"], row["median_high"]) == given.intervals["forget"]["median"]
     assert row["floor_p95"] == pytest.approx(np.quantile(base[chosen], 0.95))
     assert row["floor_mean"] == pytest.approx(base[chosen].mean())
     assert row["accuracy"] == pytest.approx(given.unlearned_correct[:, chosen].mean())
@@ -134,6 +139,8 @@ def test_the_convention_is_the_one_asked_for():
     assert (easydub.klom == paper.klom_other).all()
     assert (easydub.klom_other == paper.klom).all()
     assert (easydub.floor != paper.floor).any()
+    assert (easydub.floor == paper.floor_other).all()
+    assert (easydub.floor_other == paper.floor).all()
     assert easydub.rows[0]["convention"] == "easydub"
     assert easydub.rows[0]["low"] != paper.rows[0]["low"]
 
