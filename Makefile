@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 JOBS ?= 2
 
-.PHONY: app test demo setup lint format browser clean
+.PHONY: app test demo screenshots setup lint format browser clean
 
 app: setup  ## serve the app on the loopback address
 	$(BIN)/python -m pages.ui.serve --server.port $(PORT)
@@ -19,6 +19,9 @@ test: setup $(VENV)/.installed-dev browser lint  ## run every test
 
 demo: setup  ## run the README's experiments and print their tables
 	$(BIN)/python -m engine demo
+
+screenshots: setup $(VENV)/.installed-dev browser  ## draw the pictures of every page into assets/screenshots
+	$(BIN)/python assets/make_screenshots.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

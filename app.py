@@ -1,7 +1,5 @@
 """Forgetscope: `make app` serves it. The router and the frame; every page is a file in ``pages``."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from engine.store import StoreError
@@ -13,16 +11,14 @@ st.set_page_config(
     layout="wide",
     menu_items={"Get help": None, "Report a bug": None, "About": None},
 )
-BETWEEN = (("forget", "Forget set"), ("unlearn", "Unlearn"), ("klom", "KLOM"), ("methods", "Methods"))
 st.logo(str(frame.ASSETS / "icon.png"))
 page = st.navigation(
     [
         st.Page("pages/start/page.py", title="Start", default=True),
-        *(
-            st.Page(f"pages/{name}/page.py", title=title, url_path=name)
-            for name, title in BETWEEN
-            if (Path(__file__).parent / "pages" / name / "page.py").exists()
-        ),
+        st.Page("pages/forget/page.py", title="Forget set", url_path="forget"),
+        st.Page("pages/unlearn/page.py", title="Unlearn", url_path="unlearn"),
+        st.Page("pages/klom/page.py", title="KLOM", url_path="klom"),
+        st.Page("pages/methods/page.py", title="Methods", url_path="methods"),
         st.Page("pages/runs/page.py", title="Runs", url_path="runs"),
     ],
     position="top",

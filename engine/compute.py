@@ -26,8 +26,9 @@ from engine.knobs import BadSetting
 from engine.metrics.base import MetricError
 from engine.plan import Plan, make_plan
 from engine.queue import Queue, RunRow, fair
+from engine.queue.uses import note_uses
 from engine.records import Recipe
-from engine.store import Store, StoreError
+from engine.store import Piece, Store, StoreError
 from engine.store.files import this_host
 from engine.worker import TOPIC, cancel_mark, work
 
@@ -171,6 +172,8 @@ class Compute:
 
     def _replan(self, active: Active) -> None:
         active.plan = make_plan(active.experiment, self.store, self.workers.device)
+        pieces = [Piece(job.kind, self.store.artefact(job.kind, job.spec).key, job.part) for job in active.plan.jobs]
+        note_uses(self.queue, active.row.id, pieces, complete=active.plan.complete)
         active.pending = {job.id: job for job in active.plan.jobs if not job.done(self.store)}
         finished = [job for job in active.plan.jobs if job.id not in active.pending]
         for job in finished:
@@ -341,11 +344,13 @@ class Compute:
             self.queue.put_result(active.row.id, row.method, row.models, payload)
 
     def _reference_frame(self, plan: Plan, job: Job) -> dict[str, Any]:
-        """Return where trained models stand on the points that curves follow."""
+        """Return where trained models stand on the points that curves follow, and what training them took."""
         part = self.store.artefact(job.kind, job.spec).read(job.part)
         margins, correct = part.array("margins"), part.array("correct")  # (M, P)
         ids = followed(forget=plan.forget, train=plan.train, points=margins.shape[1])
-        return {split: summary(margins=margins[:, i], correct=correct[:, i]) for split, i in ids.items()}
+        meta = part.json("meta")
+        took = {"cost": meta["cost"], "seconds": meta["seconds"]}
+        return took | {split: summary(margins=margins[:, i], correct=correct[:, i]) for split, i in ids.items()}
 
     # Words: progress for pages and the command line.
 

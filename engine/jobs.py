@@ -91,11 +91,17 @@ def followed(*, forget: np.ndarray, train: int, points: int) -> dict[str, np.nda
 
 
 def summary(*, margins: np.ndarray, correct: np.ndarray) -> dict[str, float]:
-    """Return mean accuracy and margin over models, and their standard deviations over models; both arrays (M, n)."""
+    """Return mean accuracy, margin and loss over models, and their standard deviations over models; arrays (M, n).
+
+    The loss is the cross-entropy, which is ln(1 + exp(-margin)).
+    """
     accuracy, margin = correct.mean(axis=1, dtype=np.float64), margins.mean(axis=1, dtype=np.float64)  # (M,)
+    loss = np.logaddexp(0.0, -margins.astype(np.float64)).mean(axis=1)  # (M,)
     return {
         "accuracy": float(accuracy.mean()),
         "accuracy_sd": float(accuracy.std()),
         "margin": float(margin.mean()),
         "margin_sd": float(margin.std()),
+        "loss": float(loss.mean()),
+        "loss_sd": float(loss.std()),
     }

@@ -13,10 +13,29 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from engine.data.base import DataError, ImageData
 from engine.data.decoded import fetch
 from engine.store import Store
+
+_LOSSLESS = 300_000
+"""Pixels of a sheet up to which it is a PNG, exact to the pixel; larger ones are JPEGs, a quarter of the bytes."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Many small pictures in one image file: ``columns`` to a row, each in a square of ``cell`` pixels a side."""
+
+    file: bytes
+    mime: str
+    cell: int
+    columns: int
+    rows: int
+
+    def url(self) -> str:
+        """Return the sheet as a ``data:`` URL."""
+        return f"data:{self.mime};base64," + base64.b64encode(self.file).decode("ascii")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +80,58 @@ class Pictures:
         out = io.BytesIO()
         image.save(out, "PNG")
         return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+    def sheet(self, points: ArrayLike, *, side: int, columns: int = 32) -> Sheet:
+        """Return the pictures of ``points`` (n,) on one sheet, in their order, at most ``side`` pixels a side each.
+
+        A larger picture is made smaller by averaging whole blocks of pixels; a smaller one keeps its size. One that is
+        not square stands in the middle of a black square.
+
+        Raises:
+            IndexError: there is no such point.
+            ValueError: no points, or no room.
+        """
+        from PIL import Image  # only pages that show pictures pay for it
+
+        ids = np.asarray(points, dtype=np.int64)
+        if ids.ndim != 1 or not len(ids) or side < 1 or columns < 1:
+            raise ValueError("a sheet takes at least one picture, one column and one pixel")
+        outside = ids[(ids < 0) | (ids >= len(self))]
+        if len(outside):
+            raise IndexError(f"there is no point {outside[0]}; {self.data.name} has {len(self)}")
+        channels, height, width = self.data.shape
+        by = -(-max(height, width) // side)
+        high, wide = -(-height // by), -(-width // by)
+        cell, columns = max(high, wide), min(columns, len(ids))
+        exact = -(-len(ids) // columns) * columns * cell * cell <= _LOSSLESS
+        if not exact:
+            cell = -(-cell // 16) * 16  # blocks of a JPEG do not reach into the next picture
+        rows = -(-len(ids) // columns)
+        top, left = (cell - high) // 2, (cell - wide) // 2
+        paper = np.zeros((rows * cell, columns * cell, channels), np.uint8)
+        for place, point in enumerate(ids.tolist()):
+            small = _smaller(self.pixels(point), by, self.data.top)  # (h, w, C)
+            y, x = place // columns * cell + top, place % columns * cell + left
+            paper[y : y + high, x : x + wide] = small
+        image = Image.fromarray(paper[:, :, 0] if channels == 1 else paper)
+        out = io.BytesIO()
+        if exact:
+            image.save(out, "PNG", compress_level=3)
+            return Sheet(out.getvalue(), "image/png", cell, columns, rows)
+        image.save(out, "JPEG", quality=82)
+        return Sheet(out.getvalue(), "image/jpeg", cell, columns, rows)
+
+
+def _smaller(picture: np.ndarray, by: int, top: int) -> np.ndarray:
+    """Return a picture (C, H, W) as uint8 (h, w, C) from 0 to 255, each pixel the mean of a block ``by`` a side."""
+    _, height, width = picture.shape
+    if by > 1:
+        rows, columns = -height % by, -width % by
+        padded = np.pad(picture, ((0, 0), (0, rows), (0, columns)), mode="edge")  # (C, h * by, w * by)
+        channels, tall, broad = padded.shape
+        blocks = padded.reshape(channels, tall // by, by, broad // by, by)  # (C, h, by, w, by)
+        picture = blocks.mean(axis=(2, 4), dtype=np.float32).round()  # (C, h, w)
+    return (picture.astype(np.uint32) * 255 // top).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)  # (h, w, C)
 
 
 def find(store: Store, data_hash: str) -> Pictures | None:

@@ -266,7 +266,9 @@ def test_frames_come_while_a_chunk_is_worked_on_and_beside_references(serving):
     assert np.allclose(path[-1], part.array("margins")[:, points].mean(axis=0), atol=1e-4), "it ends at the result"
     oracle = serving.artefact("trained", spec["oracle"]).read(method.chunk)
     forget = queue.results(run)[0].payload["forget"]
-    shown = next(r for r in rows if r.method_id == "@oracle" and r.chunk == method.chunk).frames[0]["forget"]
+    level = next(r for r in rows if r.method_id == "@oracle" and r.chunk == method.chunk).frames[0]
+    assert level["cost"] == oracle.json("meta")["cost"] > 0, "what a retrain takes, to compare with"
+    shown = level["forget"]
     assert shown["accuracy"] == pytest.approx(oracle.array("correct")[:, forget].mean())
     assert shown["margin_sd"] == pytest.approx(oracle.array("margins")[:, forget].mean(axis=1).std(), rel=1e-5)
 

@@ -58,4 +58,14 @@ def test_curves_follow_the_same_points_for_everybody():
 def test_a_summary_spreads_over_models_and_not_over_points():
     margins = np.array([[0.0, 10.0], [2.0, 12.0]])  # (M, n)
     said = summary(margins=margins, correct=np.array([[True, True], [True, False]]))
-    assert said == {"accuracy": 0.75, "accuracy_sd": 0.25, "margin": 6.0, "margin_sd": pytest.approx(1.0)}
+    loss = np.log1p(np.exp(-margins)).mean(axis=1)  # (M,)
+    assert said == pytest.approx(
+        {
+            "accuracy": 0.75,
+            "accuracy_sd": 0.25,
+            "margin": 6.0,
+            "margin_sd": 1.0,
+            "loss": loss.mean(),
+            "loss_sd": loss.std(),
+        }
+    )

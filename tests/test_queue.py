@@ -274,6 +274,10 @@ def test_questions_are_asked_worked_on_answered_and_taken_back(queue: Queue) -> 
     assert (queue.withdrawn(), queue.questions(), queue.asked(first)) == ([first], [], None)
     queue.drop(first)
     assert queue.withdrawn() == []
+    queue.withdraw(queue.ask(request))
+    queue.ask(request)
+    queue.drop(first)
+    assert queue.questions() == [(first, request)], "asked again before it was dropped"
 
 
 def test_a_question_whose_visitor_left_is_dropped_unless_work_began(queue: Queue, monkeypatch) -> None:

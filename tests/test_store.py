@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import io
 import json
 import os
 import pickle
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +26,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from engine.store import Artefact, Store, StoreError, default_store, process_exists, this_host
+from engine.queue import Queue, Shelf
+from engine.queue.uses import delete_run, disk_use, free_unused, free_uploads, note_uses
+from engine.store import Artefact, Piece, Store, StoreError, default_store, process_exists, this_host
+from engine.store.uploads import UploadError, discard, keep, pack, path_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = {"data": "9f", "seed": 3, "chunks": [1, 2]}
@@ -663,9 +669,11 @@ def test_a_part_being_written_survives_the_deletion_of_its_artefact(store: Store
 def test_usage_counts_everything_in_the_store(store: Store) -> None:
     (store.data_cache / "digits").write_bytes(b"x" * 1000)
     (store.run_folder("ffff") / "log").write_bytes(b"x" * 300)
+    store.uploads.mkdir()
+    (store.uploads / "archive").write_bytes(b"x" * 50)
     store.queue_path.write_bytes(b"x" * 20)
-    used = store.usage()
-    assert used == {"decoded data": 1000, "run folders": 300, "unfinished writes": 0, "queue file": 20}
+    rest = {"run folders": 300, "unfinished writes": 0, "queue file": 20}
+    assert store.usage() == {"decoded data": 1000, "uploaded archives": 50, **rest}
 
 
 def test_where_the_store_is_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -694,3 +702,145 @@ def test_the_server_can_import_it_without_heavy_libraries() -> None:
     code = f"import sys, engine.store, engine.queue\nprint(sorted({heavy} & set(sys.modules)))"
     with python(code) as child:
         assert child.stdout.read() == "[]\n"
+
+
+def test_pieces_are_counted_and_freed_one_by_one(store: Store) -> None:
+    one, two = store.artefact("trained", SPEC), store.artefact("trained", {"other": 1})
+    for artefact, part in ((one, "00000-00020"), (one, "00020-00040"), (two, "whole")):
+        put(artefact, part)
+    pieces = store.pieces()
+    assert set(pieces) == {
+        ("trained", one.key, "00000-00020"), ("trained", one.key, "00020-00040"), ("trained", two.key, "whole")
+    }  # fmt: skip
+    assert all(size > 20 * 7 * 4 for size in pieces.values())
+    gone = Piece("trained", one.key, "00020-00040")
+    assert store.free([gone, gone]) == pieces[gone]
+    assert one.parts() == ["00000-00020"]
+    assert store.free([Piece("trained", two.key, "whole")]) > 0
+    assert not two.path.exists(), "nothing is left of an artefact without parts"
+    put(two, "whole")
+    assert two.has("whole"), "and it can be computed again"
+    with pytest.raises(ValueError, match="a key must be"):
+        store.free([Piece("trained", "../../data", "whole")])
+
+
+@pytest.fixture
+def queue(store: Store) -> Queue:
+    return Queue(store.queue_path)
+
+
+def finished(queue: Queue, store: Store, *pieces: tuple[Artefact, str]) -> str:
+    """Add a run that is over and needs these parts."""
+    run = queue.submit({"dataset": {"key": "digits"}}, session="x")
+    note_uses(queue, run, [Piece(a.kind, a.key, part) for a, part in pieces], complete=True)
+    queue.set_status(run, "running")
+    queue.set_status(run, "done")
+    for artefact, part in pieces:
+        put(artefact, part)
+    return run
+
+
+def test_deleting_a_run_frees_exactly_what_no_other_run_uses(store: Store, queue: Queue) -> None:
+    shared, own = store.artefact("trained", SPEC), store.artefact("unlearned", SPEC)
+    atlas = store.artefact("map", SPEC)
+    put(atlas, "whole")
+    small = finished(queue, store, (shared, "00000-00020"))
+    large = finished(queue, store, (shared, "00000-00020"), (shared, "00020-00040"), (own, "00000-00020"))
+    sizes = store.pieces()
+    takes, left = disk_use(queue, store, queue.runs())
+    both = sizes[Piece("trained", shared.key, "00000-00020")]
+    rest = sizes[Piece("trained", shared.key, "00020-00040")] + sizes[Piece("unlearned", own.key, "00000-00020")]
+    assert (takes[small].own, takes[small].shared) == (0, both)
+    assert (takes[large].own, takes[large].shared) == (rest, both)
+    assert left == 0, "maps serve everybody and count for nobody"
+    assert delete_run(queue, store, large) == rest
+    assert shared.parts() == ["00000-00020"]
+    assert not own.parts()
+    assert queue.recall("uses:" + large) is None
+    assert delete_run(queue, store, small) == both
+    assert set(store.pieces()) == {Piece("map", atlas.key, "whole")}
+
+
+def test_nothing_is_freed_while_a_run_is_being_planned(store: Store, queue: Queue) -> None:
+    artefact = store.artefact("trained", SPEC)
+    done = finished(queue, store, (artefact, "00000-00020"))
+    waiting = queue.submit({}, session="x")
+    assert delete_run(queue, store, done) == 0, "the waiting run may be about to use it"
+    note_uses(queue, waiting, [Piece("trained", artefact.key, "00000-00020")], complete=False)
+    assert free_unused(queue, store) == 0
+    note_uses(queue, waiting, [], complete=True)
+    assert free_unused(queue, store) > 0
+    assert not store.pieces()
+
+
+def zipped(**files: bytes) -> io.BytesIO:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        for name, data in files.items():
+            packed.writestr(name, data)
+    return out
+
+
+def test_an_upload_goes_by_its_hash_and_by_its_content(store: Store) -> None:
+    archive = zipped(a=b"1")
+    kept = keep(store, archive)
+    assert kept == (hashlib.sha256(archive.getvalue()).hexdigest(), ".zip", len(archive.getvalue()))
+    assert path_of(store, kept.id + kept.kind).read_bytes() == archive.getvalue()
+    assert keep(store, archive) == kept
+    assert [p.name for p in store.uploads.iterdir()] == [kept.id + ".zip"]
+    assert not list((store.path / "unfinished").iterdir())
+    for start, kind in ((b"\x1f\x8b", ".tar.gz"), (b"\xfd7zXZ\x00", ".tar.xz"), (b"\0" * 257 + b"ustar", ".tar")):
+        assert keep(store, io.BytesIO(start + b"x" * 600)).kind == kind
+    for junk in (b"", b"<html>", b"MZ" * 400, b"\x89PNG\r\n"):
+        with pytest.raises(UploadError, match=r"empty|not a \.zip"):
+            keep(store, io.BytesIO(junk))
+    for name in ("../VERSION", "x.zip", kept.id, kept.id + ".sh", "/etc/passwd", kept.id + ".zip/../.."):
+        with pytest.raises(ValueError, match="named by its hash"):
+            path_of(store, name)
+
+
+def test_an_upload_too_large_or_without_room_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.store.uploads.LARGEST", 1000)
+    with pytest.raises(UploadError, match="larger than"):
+        keep(store, zipped(a=b"x" * 2000))
+    with pytest.raises(UploadError, match="larger than"):
+        pack((f"a/{i}.png", io.BytesIO(b"x" * 400)) for i in range(4))
+    monkeypatch.setattr(Store, "free_bytes", lambda _store: (1 << 30) + 10)
+    with pytest.raises(UploadError, match="too little room"):
+        keep(store, zipped(a=b"x"))
+    assert not store.uploads.exists()
+
+
+def test_a_folder_is_packed_the_same_way_every_time_and_never_leads_out() -> None:
+    files = [("pets/cat/1.png", b"1"), ("pets/dog/2.png", b"2")]
+    packed = pack((name, io.BytesIO(data)) for name, data in files)
+    assert packed.getvalue() == pack((name, io.BytesIO(data)) for name, data in reversed(files)).getvalue()
+    assert sorted(zipfile.ZipFile(packed).namelist()) == ["pets/cat/1.png", "pets/dog/2.png"]
+    for bad in ("../x.png", "a/../../x.png", "/etc/x.png", "a\\..\\..\\x.png", "", "a\0.png"):
+        with pytest.raises(UploadError, match="leads out"):
+            pack([(bad, io.BytesIO(b""))])
+    with pytest.raises(UploadError, match="twice"):
+        pack([("a/1.png", io.BytesIO()), ("a//1.png", io.BytesIO())])
+    with pytest.raises(UploadError, match="no pictures"):
+        pack([])
+    with pytest.raises(UploadError, match="Pack it into an archive"):
+        pack((f"a/{i}.png", io.BytesIO()) for i in range(20_001))
+
+
+def test_an_upload_stays_while_a_run_or_a_shelf_names_it(store: Store, queue: Queue) -> None:
+    shelf, kept = Shelf(store.queue_path), keep(store, zipped(a=b"1"))
+    path = path_of(store, kept.id + kept.kind)
+    long_ago = time.time() - 3600
+    os.utime(path, (long_ago, long_ago))
+    shelf.add_upload(kept.id, owner="me", name="mine", kind=kept.kind, size=kept.size)
+    assert free_uploads(queue, store) == 0
+    run = queue.submit({"dataset": {"key": "folder", "path": str(path)}}, session="x")
+    shelf.remove_upload(kept.id, owner="me")
+    assert free_uploads(queue, store) == 0
+    queue.request_cancel(run)
+    assert delete_run(queue, store, run) == kept.size
+    assert not path.exists()
+    fresh = keep(store, zipped(a=b"2"))
+    assert free_uploads(queue, store) == 0, "it may be on its way to a shelf"
+    assert discard(store, fresh.id + fresh.kind) == fresh.size
+    assert discard(store, fresh.id + fresh.kind) == 0

@@ -6,6 +6,7 @@ import argparse
 import getpass
 import json
 import os
+from pathlib import Path
 
 from engine.cli import follow, recipes, tables
 from engine.cli.common import Refused, open_store
@@ -52,13 +53,22 @@ def _complete(arguments: argparse.Namespace, recipe: Recipe) -> tuple[RunRow, Qu
     store = open_store(arguments)
     queue = Queue(store.queue_path)
     session = f"cli:{_user()}@{this_host()}:{os.getpid()}"
-    run_id = queue.submit(recipe.to_json(), session=session, label="command line")
+    run_id = queue.submit(recipe.to_json(), session=session, label=_label(recipe))
     row = follow.until_over(store, queue, run_id)
     if row.status == "failed":
         raise Refused(row.error or "the run failed without saying why", 1)
     if row.status == "cancelled":
         raise Refused(f"run {run_id} was cancelled; what it had finished is kept, run it again to go on", 1)
     return row, queue
+
+
+def _label(recipe: Recipe) -> str:
+    """Return what pages call a run: its data, by name or by the last part of a path, and its forget set."""
+    from engine.experiment import resolve
+
+    experiment = resolve(recipe)
+    path = str(recipe.dataset.settings.get("path", ""))
+    return f"{Path(path).name or experiment.dataset.card.name}, {experiment.selector.title()}"
 
 
 def _user() -> str:

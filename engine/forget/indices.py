@@ -130,13 +130,25 @@ def read_file(path: Path) -> np.ndarray:
     if len(data) > LARGEST_FILE:
         raise ForgetError(f"{path} is larger than {LARGEST_FILE // 10**6} MB, too large for a list of numbers")
     try:
-        numbers = _sorted(_npy(data)) if data.startswith(b"\x93NUMPY") else read_numbers(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ForgetError(f"{path} is not text; give a text, CSV or .npy file of training picture numbers") from error
+        return read_bytes(data)
     except ForgetError as error:
         raise ForgetError(f"{path}: {error}") from error
+
+
+def read_bytes(data: bytes) -> np.ndarray:
+    """Read sorted int64 (F,) from what a file holds: text or CSV of numbers, or a .npy file, known by its first bytes.
+
+    Raises:
+        ForgetError: as :func:`read_file`.
+    """
+    if len(data) > LARGEST_FILE:
+        raise ForgetError(f"it is larger than {LARGEST_FILE // 10**6} MB, too large for a list of numbers")
+    try:
+        numbers = _sorted(_npy(data)) if data.startswith(b"\x93NUMPY") else read_numbers(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ForgetError("it is not text; give a text, CSV or .npy file of training picture numbers") from error
     if len(numbers) == 0:
-        raise ForgetError(f"{path} holds no numbers; list at least one training picture")
+        raise ForgetError("it holds no numbers; list at least one training picture")
     return numbers
 
 

@@ -99,10 +99,10 @@ class Questions:
         self._database.change(work)
 
     def drop(self, question: str) -> None:
-        """Remove a question."""
+        """Remove a question that was taken back, unless somebody has asked it again in the meantime."""
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM questions WHERE id = ?", (question,))
+            connection.execute("DELETE FROM questions WHERE id = ? AND withdrawn = 1", (question,))
 
         self._database.change(work)
 

@@ -25,6 +25,9 @@ _ALLOWED: dict[Status, tuple[Status, ...]] = {
     "cancelled": ("cancelled",),
 }
 
+USES = "uses:"
+"""What the name of a note on the parts that a run needs begins with; see :mod:`engine.queue.uses`."""
+
 
 class Queue(Questions):
     """Runs, their progress and results, and the compute process's heartbeat, in one SQLite file.
@@ -299,7 +302,7 @@ class Queue(Questions):
         )
 
     def delete(self, run_id: str) -> None:
-        """Delete a finished run with its results and frames; models stay in the store, which others may share.
+        """Delete a finished run with its results, frames and notes; models stay in the store, which others may share.
 
         Raises:
             StoreError: there is no such run, or it is not over.
@@ -310,6 +313,7 @@ class Queue(Questions):
             if found not in FINISHED:
                 raise StoreError(f"Run {run_id} is {found}. Cancel it before deleting it.")
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+            connection.execute("DELETE FROM notes WHERE name = ?", (USES + run_id,))
 
         self._database.change(work)
 

@@ -7,6 +7,7 @@ from engine.store.artefact import ARTEFACT_VERSIONS, Artefact
 from engine.store.errors import StoreError
 from engine.store.files import process_exists, this_host
 from engine.store.parts import Part, PartWriter
+from engine.store.pieces import Piece
 from engine.store.root import STORE_FORMAT, Store, default_store
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Artefact",
     "Part",
     "PartWriter",
+    "Piece",
     "Store",
     "StoreError",
     "default_store",

@@ -6,6 +6,7 @@
     artefacts/<kind>/<key>/spec.json   what it is a result of
     artefacts/<kind>/<key>/<part>/     data files and _done.json, the marker
     data/                              decoded data sets
+    uploads/                           archives visitors brought, named by the hash of their bytes
     runs/<run id>/                     what belongs to one run only
     unfinished/                        parts being written, swept when their writer is gone
     queue.sqlite3                      runs, progress, results (engine.queue)
@@ -20,7 +21,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -29,6 +30,7 @@ from engine.records import canonical
 from engine.store.artefact import Artefact
 from engine.store.errors import StoreError, plain_words
 from engine.store.files import abandoned, file_bytes, folder_bytes, owned_name, remove, replace_file, sync
+from engine.store.pieces import Piece, free, sizes
 
 STORE_FORMAT = 1
 _FOLDERS = ("artefacts", "data", "runs", "unfinished")
@@ -71,6 +73,11 @@ class Store:
         return self.path / "data"
 
     @property
+    def uploads(self) -> Path:
+        """Folder for uploaded archives, named by the hash of their bytes; made by whoever puts the first one there."""
+        return self.path / "uploads"
+
+    @property
     def queue_path(self) -> Path:
         """File of the queue, for :class:`engine.queue.Queue`."""
         return self.path / "queue.sqlite3"
@@ -103,8 +110,8 @@ class Store:
     def usage(self) -> dict[str, int]:
         """Return bytes on disk by kind of artefact, then for the rest of the store.
 
-        The other entries ("decoded data", "run folders", "unfinished writes", "queue file") hold a space and so never
-        meet a kind's name. Cost: one look at every file.
+        The other entries ("decoded data", "uploaded archives", "run folders", "unfinished writes", "queue file") hold a
+        space and so never meet a kind's name. Cost: one look at every file.
 
         Raises:
             StoreError: the store cannot be read.
@@ -112,6 +119,7 @@ class Store:
         with plain_words("read the store", self.path):
             used = {kind.name: folder_bytes(kind) for kind in sorted(_folders(self.path / "artefacts"))}
             used["decoded data"] = folder_bytes(self.data_cache)
+            used["uploaded archives"] = folder_bytes(self.uploads)
             used["run folders"] = folder_bytes(self.path / "runs")
             used["unfinished writes"] = folder_bytes(self.path / "unfinished")
             used["queue file"] = sum(file_bytes(entry) for entry in self.path.glob(f"{self.queue_path.name}*"))
@@ -125,6 +133,22 @@ class Store:
         """
         with plain_words("read the store", self.path):
             return shutil.disk_usage(self.path).free
+
+    def pieces(self) -> dict[Piece, int]:
+        """Return every finished part with its bytes on disk; one look at every file.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return sizes(self.path / "artefacts")
+
+    def free(self, pieces: Iterable[Piece]) -> int:
+        """Delete these parts and return the bytes freed; the caller knows that nobody needs them.
+
+        Raises:
+            StoreError: the store may not be changed.
+        """
+        return free(self.path / "artefacts", pieces, unfinished=self.path / "unfinished")
 
     def collect(self, keep: Set[tuple[str, str]]) -> int:
         """Delete every artefact whose (kind, key) is not in ``keep`` and return the bytes freed.

@@ -24,11 +24,18 @@ CARD = ViewCard(
     ),
 )
 
-SHAPES = ("Cumulative", "Histogram")
+SHAPES = ("Cumulative", "Histogram", "Violin")
 _HISTOGRAM = (
     "Blue bars count the points under this method, green ones the noise floor: the more they cover each other, the "
     "better. Blue bars to the right of all green ones are points that give the unlearned networks away."
 )
+_VIOLIN = (
+    "Each half shows how many points lie at a height: left, in green, the noise floor, right, in blue, the points "
+    "under this method, with a line at the median. The more the two halves mirror each other the better; the dots are "
+    "the worst points, click one to see its picture."
+)
+_WORST = 40
+"""Dots beside a violin."""
 _MOST_DOTS = 1500
 """Dots per split in the cumulative picture; beyond, dots at even ranks stand for all (the line stays exact enough)."""
 _BINS = np.linspace(0, 12, 41)
@@ -36,7 +43,8 @@ _BINS = np.linspace(0, 12, 41)
 
 def card(shape: str) -> ViewCard:
     """Return the card with the words that fit the shape."""
-    return CARD if shape == SHAPES[0] else dataclasses.replace(CARD, how=_HISTOGRAM)
+    how = {"Histogram": _HISTOGRAM, "Violin": _VIOLIN}.get(shape, CARD.how)
+    return dataclasses.replace(CARD, how=how)
 
 
 def frame(*, klom: np.ndarray, floor: np.ndarray, points: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -64,7 +72,7 @@ def frame(*, klom: np.ndarray, floor: np.ndarray, points: Mapping[str, np.ndarra
 
 
 def figure(table: pd.DataFrame, colours: Look, *, shape: str = "Cumulative", point: int | None = None) -> go.Figure:
-    """Draw one panel per split, cumulative or as a histogram; ``point`` is ringed.
+    """Draw one panel per split in one of :data:`SHAPES`; ``point`` is ringed where points are dots.
 
     Custom data of a dot: (point, split).
     """
@@ -75,21 +83,29 @@ def figure(table: pd.DataFrame, colours: Look, *, shape: str = "Cumulative", poi
     reach = min(KLOM_RANGE[1], max(2.0, 1.06 * largest))
     for column, split in enumerate(SPLITS, start=1):
         part = table[table["split"] == split]
-        traces = _cumulative(part, split, colours, point) if shape == SHAPES[0] else _histogram(part, colours)
+        if shape == "Violin":
+            traces = _violin(part, split, colours, point)
+        else:
+            traces = _cumulative(part, split, colours, point) if shape == SHAPES[0] else _histogram(part, colours)
         for trace in traces:
             trace.showlegend = column == 1 and bool(trace.name)
             figure.add_trace(trace, row=1, col=column)
-    figure.update_xaxes(range=[-0.02 * reach, reach], nticks=7, fixedrange=True)
-    figure.update_xaxes(title_text="KLOM of a point", row=1, col=2)
-    figure.update_yaxes(fixedrange=True, tickformat=".0%", rangemode="tozero")
-    figure.update_yaxes(title_text="share of points", row=1, col=1)
+    if shape == "Violin":
+        figure.update_xaxes(range=[-1, 1.25], visible=False, fixedrange=True)
+        figure.update_yaxes(range=[-0.02 * reach, reach], fixedrange=True)
+        figure.update_yaxes(title_text="KLOM of a point (nats)", row=1, col=1)
+    else:
+        figure.update_xaxes(range=[-0.02 * reach, reach], nticks=7, fixedrange=True)
+        figure.update_xaxes(title_text="KLOM of a point (nats)", row=1, col=2)
+        figure.update_yaxes(fixedrange=True, tickformat=".0%", rangemode="tozero")
+        figure.update_yaxes(title_text="share of points", row=1, col=1)
     for annotation in figure.layout.annotations:
         annotation.update(font={"color": colours.ink, "size": 13}, yshift=2)
     figure.update_layout(
         bargap=0,
         barmode="overlay",
         clickmode="event+select",
-        legend={"y": -0.24, "yanchor": "top"},
+        legend={"y": -0.05 if shape == "Violin" else -0.24, "yanchor": "top"},
         hovermode="closest",
     )
     return styled(figure, colours, height=300)
@@ -151,3 +167,69 @@ def _histogram(part: pd.DataFrame, colours: Look) -> list[go.Bar]:
             )
         )
     return traces
+
+
+def _violin(part: pd.DataFrame, split: str, colours: Look, point: int | None) -> list[go.Violin | go.Scatter]:
+    """Halves for the floor and for the method, and the worst points as dots at the outer right.
+
+    Halves are drawn from values at even ranks, so that 70,000 points need not travel to the browser.
+    """
+    keep = np.unique(np.linspace(0, len(part) - 1, min(len(part), _MOST_DOTS)).astype(int)) if len(part) else []
+    halves: list[go.Violin | go.Scatter] = []
+    for column, name, colour, side in (
+        ("floor", "noise floor", colours.oracle, "negative"),
+        ("klom", "unlearned", colours.unlearned, "positive"),
+    ):
+        values = np.sort(part[column].to_numpy())[keep]
+        halves.append(
+            go.Violin(
+                y=values[np.isfinite(values)],
+                x0=0,
+                side=side,
+                width=1.8,
+                points=False,
+                spanmode="hard",
+                meanline={"visible": False},
+                box={"visible": False},
+                line={"color": colour, "width": 1.5},
+                fillcolor=fade(colour, 0.3),
+                name=name,
+                legendgroup=name,
+                hoverinfo="skip",
+            )
+        )
+        if np.isfinite(values).any():
+            middle = float(np.nanmedian(part[column]))
+            halves.append(
+                go.Scatter(
+                    x=[0, -0.5 if side == "negative" else 0.5],
+                    y=[middle, middle],
+                    mode="lines",
+                    line={"color": colour, "width": 2, "dash": DASH[split]},
+                    showlegend=False,
+                    hoverinfo="skip",
+                )
+            )
+    shown = part.iloc[max(0, len(part) - _WORST) :]
+    if point is not None and point not in set(shown["point"]):
+        shown = pd.concat([shown, part[part["point"] == point]])
+    ringed = [p == point for p in shown["point"]]
+    # Spread sideways by a fixed rule, so that equal values do not hide each other and nothing moves on a redraw.
+    place = 1.0 + 0.16 * ((shown["point"].to_numpy() * 0.618034) % 1.0)  # (n,)
+    dots = go.Scatter(
+        x=place,
+        y=shown["klom"],
+        mode="markers",
+        marker={
+            "color": colours.unlearned,
+            "symbol": MARKER[split],
+            "size": [12 if r else 6 for r in ringed],
+            "line": {"color": colours.ink, "width": [2 if r else 0 for r in ringed]},
+        },
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+        showlegend=False,
+        customdata=[[int(p), split] for p in shown["point"]],
+        hovertemplate="point %{customdata[0]}<br>KLOM %{y:.2f}<extra></extra>",
+    )
+    return [*halves, dots]

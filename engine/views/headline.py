@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -23,14 +26,31 @@ CARD = ViewCard(
     ),
 )
 
+STATISTICS: Mapping[str, str] = MappingProxyType({"p95": "95th percentile", "mean": "Mean", "median": "Median"})
+"""How KLOM of all points of a split becomes one number, and its name for people."""
+_INTERVAL = {"p95": ("low", "high"), "mean": ("mean_low", "mean_high"), "median": ("median_low", "median_high")}
+_DOT = {"p95": "the KLOM that 95 % of the points stay below", "mean": "the mean KLOM of the points",
+        "median": "the KLOM that half of the points stay below"}  # fmt: skip
+
 REFERENCES = ("do_nothing", "retrain", "partial_retrain")
 """Methods that are there to be compared with: they are drawn, and never named the closest."""
 
 _COLUMNS = (
     *("method", "name", "role", "split", "models", "convention"),
-    *("klom_p95", "low", "high", "floor_p95", "klom_mean", "klom_median", "floor_mean"),
+    *("klom_p95", "low", "high", "floor_p95", "klom_mean", "mean_low", "mean_high", "floor_mean"),
+    *("klom_median", "median_low", "median_high", "floor_median"),
     *("accuracy", "accuracy_oracle", "accuracy_original", "seconds", "compute"),
 )
+
+
+def card(statistic: str) -> ViewCard:
+    """Return the card with the words that fit the statistic."""
+    return dataclasses.replace(CARD, how=CARD.how.replace(_DOT["p95"], _DOT[statistic]))
+
+
+def columns(statistic: str) -> tuple[str, str, str, str]:
+    """Return the columns of a statistic: its value, both ends of its interval, and its floor."""
+    return (f"klom_{statistic}", *_INTERVAL[statistic], f"floor_{statistic}")
 
 
 def role_of(method: str) -> str:
@@ -56,32 +76,77 @@ def frame(results: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> pd
     return table
 
 
-def verdict(table: pd.DataFrame) -> str:
-    """Say in at most two sentences, as Markdown, which method comes closest on the forget set and at what price."""
-    forget = table[(table["split"] == "forget") & table["klom_p95"].notna()]
+def recomputed(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    klom: np.ndarray,
+    floor: np.ndarray,
+    points: Mapping[str, np.ndarray],
+    convention: str,
+) -> list[dict[str, Any]]:
+    """Return the rows of one method with every KLOM in them made anew from per-point values, (P,) each.
+
+    For a convention that the run did not ask for: its intervals were not measured, so they are missing.
+    """
+    found = []
+    for row in rows:
+        ids = points[row["split"]]
+        fresh: dict[str, Any] = {"convention": convention}
+        for statistic in STATISTICS:
+            value, low, high, floor_of = columns(statistic)
+            fresh |= {value: _summary(klom[ids], statistic), low: None, high: None}
+            fresh[floor_of] = _summary(floor[ids], statistic)
+        found.append({**row, **fresh})
+    return found
+
+
+def _summary(values: np.ndarray, statistic: str) -> float | None:
+    """Return the statistic of (n,) values, None where they are unknown."""
+    if not len(values) or not np.isfinite(values).all():
+        return None
+    quantile = {"p95": 0.95, "median": 0.5}.get(statistic)
+    return float(values.mean() if quantile is None else np.quantile(values, quantile))
+
+
+def closest(table: pd.DataFrame, statistic: str = "p95") -> str:
+    """Return the method, references aside, that comes closest to the oracle on the forget set; "" without any."""
+    value = columns(statistic)[0]
+    forget = table[(table["split"] == "forget") & table[value].notna()]
     tried = forget[~forget["method"].str.startswith(REFERENCES)]
-    if tried.empty:
+    return "" if tried.empty else str(tried.loc[tried[value].idxmin(), "method"])
+
+
+def verdict(table: pd.DataFrame, statistic: str = "p95") -> str:
+    """Say in at most two sentences, as Markdown, which method comes closest on the forget set and at what price."""
+    value, _, _, floor = columns(statistic)
+    method = closest(table, statistic)
+    if not method:
         return ""
-    best = tried.loc[tried["klom_p95"].idxmin()]
-    said = f"**{_plain(best['name'])}** comes closest on the forget set: {best['klom_p95']:.1f}"
-    if pd.notna(best["floor_p95"]):
-        said += f", against a floor of {best['floor_p95']:.1f}"
+    forget = table[(table["split"] == "forget") & table[value].notna()]
+    best = forget[forget["method"] == method].iloc[0]
+    said = f"**{_plain(best['name'])}** comes closest on the forget set: {best[value]:.1f}"
+    if pd.notna(best[floor]):
+        said += f", against a floor of {best[floor]:.1f}"
     nothing = forget[forget["method"].str.startswith("do_nothing")]
     if not nothing.empty:
-        said += f"; doing nothing scores {nothing.iloc[0]['klom_p95']:.1f}"
+        idle = float(nothing.iloc[0][value])
+        said += f"; doing nothing scores {idle:.1f}" + (", which is closer still" if idle < best[value] else "")
     said += "."
-    kept = table[(table["method"] == best["method"]) & (table["split"] == "retain")]
-    if not kept.empty and kept.iloc[0]["klom_p95"] > 2 * kept.iloc[0]["floor_p95"]:
+    kept = table[(table["method"] == method) & (table["split"] == "retain")]
+    if not kept.empty and kept.iloc[0][value] > 2 * kept.iloc[0][floor]:
         row = kept.iloc[0]
-        said += f" On the retain set it drifts to {row['klom_p95']:.1f} (floor {row['floor_p95']:.1f})."
+        said += f" On the retain set it drifts to {row[value]:.1f} (floor {row[floor]:.1f})."
     return said
 
 
-def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "") -> go.Figure:
+def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: str = "p95") -> go.Figure:
     """Draw one panel per split with one row per method; ``chosen`` is the method whose name is written in ink.
+
+    ``statistic`` is one of :data:`STATISTICS`; an interval that was not measured is not drawn.
 
     Custom data of a dot: (method, split).
     """
+    value, _, _, floor_of = columns(statistic)
     order = list(dict.fromkeys(table["method"]))
     names = dict(zip(table["method"], table["name"], strict=True))
     place = {method: len(order) - 1 - i for i, method in enumerate(order)}
@@ -92,36 +157,16 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "") -> go.Figure
         horizontal_spacing=0.03,
         subplot_titles=[SPLIT_TITLES[s] for s in SPLITS],
     )
+    shapes: list[dict[str, Any]] = []
     for column, split in enumerate(SPLITS, start=1):
-        part = table[(table["split"] == split) & table["klom_p95"].notna()]
-        place_in = {"row": 1, "col": column, "exclude_empty_subplots": False, "layer": "below"}
-        # A floor per row: while a run goes on, methods rest on different numbers of models, and so do their floors.
-        for _, row in part[part["floor_p95"].notna()].iterrows():
-            low, high, floor = place[row["method"]] - 0.5, place[row["method"]] + 0.5, row["floor_p95"]
-            figure.add_shape(
-                type="rect",
-                x0=KLOM_RANGE[0],
-                x1=floor,
-                y0=low,
-                y1=high,
-                fillcolor=fade(colours.oracle, 0.14),
-                line={"width": 0},
-                **place_in,
-            )
-            figure.add_shape(
-                type="line",
-                x0=floor,
-                x1=floor,
-                y0=low,
-                y1=high,
-                line={"color": colours.oracle, "width": 1.5},
-                **place_in,
-            )
-        figure.add_vline(x=CEILING, line={"color": colours.quiet, "width": 1, "dash": "dot"}, **place_in)
+        part = table[(table["split"] == split) & table[value].notna()]
+        known, axis = part[part[floor_of].notna()], "" if column == 1 else str(column)
+        floors = zip((place[method] for method in known["method"]), known[floor_of], strict=True)
+        shapes += [*floor_shapes(floors, colours, axis=axis), ceiling_shape(colours, axis=axis)]
         for role in ("original", "unlearned"):
             rows = part[part["role"] == role]
             if not rows.empty:
-                figure.add_trace(_dots(rows, place, split, colours.hue(role)), row=1, col=column)
+                figure.add_trace(_dots(rows, place, split, colours.hue(role), statistic), row=1, col=column)
     ink = {m: colours.ink if m == chosen or not chosen else colours.quiet for m in order}
     labels = [
         f'<span style="color:{ink[m]}">{"<b>" if m == chosen else ""}{_plain(names[m])}{"</b>" if m == chosen else ""}'
@@ -136,25 +181,48 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "") -> go.Figure
         tickfont={"size": 13},
     )
     figure.update_xaxes(range=list(KLOM_RANGE), tickvals=[0, 2, 4, 6, 8, 10], fixedrange=True)
-    figure.update_xaxes(title_text="KLOM, 95th percentile over points", row=1, col=2)
+    figure.update_xaxes(title_text=f"KLOM, {STATISTICS[statistic].lower()} over points (nats)", row=1, col=2)
     for annotation in figure.layout.annotations:
         annotation.update(font={"color": colours.ink, "size": 13}, yshift=2)
     figure.add_annotation(
         x=CEILING, y=1, yref="paper", xref="x3", text="ceiling", textangle=-90, xanchor="right", yanchor="top"
     )
-    figure.update_layout(showlegend=False, clickmode="event+select")
+    figure.update_layout(shapes=shapes, showlegend=False, clickmode="event+select")
     return styled(figure, colours, height=96 + 34 * max(1, len(order)))
 
 
-def _dots(rows: pd.DataFrame, place: Mapping[str, int], split: str, colour: str) -> go.Scatter:
-    high = rows["high"].fillna(rows["klom_p95"])
-    low = rows["low"].fillna(rows["klom_p95"])
-    beyond = rows["klom_p95"] > 9.5
+def floor_shapes(floors: Iterable[tuple[float, float]], colours: Look, *, axis: str = "") -> list[dict[str, Any]]:
+    """Return the noise floors of rows as shapes below the dots: ``floors`` are (place of the row, floor in nats).
+
+    Each row has its own, because methods may rest on different numbers of models. ``axis`` is "", "2", "3" for the
+    panels. For ``layout.shapes``: plotly takes a list at once far faster than one shape after the other.
+    """
+    here = {"xref": f"x{axis}", "yref": f"y{axis}", "layer": "below"}
+    shapes: list[dict[str, Any]] = []
+    for row, floor in floors:
+        rows = {"y0": row - 0.5, "y1": row + 0.5}
+        band = {"x0": KLOM_RANGE[0], "x1": floor, "fillcolor": fade(colours.oracle, 0.14), "line": {"width": 0}}
+        edge = {"x0": floor, "x1": floor, "line": {"color": colours.oracle, "width": 1.5}}
+        shapes += [{"type": "rect", **band, **rows, **here}, {"type": "line", **edge, **rows, **here}]
+    return shapes
+
+
+def ceiling_shape(colours: Look, *, axis: str = "") -> dict[str, Any]:
+    """Return the line at the largest KLOM there is, as a shape."""
+    line = {"color": colours.quiet, "width": 1, "dash": "dot"}
+    here = {"xref": f"x{axis}", "yref": f"y{axis} domain", "layer": "below"}
+    return {"type": "line", "x0": CEILING, "x1": CEILING, "y0": 0, "y1": 1, "line": line, **here}
+
+
+def _dots(rows: pd.DataFrame, place: Mapping[str, int], split: str, colour: str, statistic: str) -> go.Scatter:
+    value, low, high, _ = columns(statistic)
+    middle = rows[value]
+    beyond = middle > 9.5
     return go.Scatter(
-        x=rows["klom_p95"],
+        x=middle,
         y=[place[m] for m in rows["method"]],
         mode="markers+text",
-        text=[f"{v:.1f}" for v in rows["klom_p95"]],
+        text=[f"{v:.1f}" for v in middle],
         textposition=["top left" if far else "top right" for far in beyond],
         textfont={"size": 11},
         marker={"size": 10, "color": colour, "symbol": MARKER[split]},
@@ -163,25 +231,26 @@ def _dots(rows: pd.DataFrame, place: Mapping[str, int], split: str, colour: str)
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": (high - rows["klom_p95"]).clip(lower=0),
-            "arrayminus": (rows["klom_p95"] - low).clip(lower=0),
+            "array": (rows[high].fillna(middle) - middle).clip(lower=0),
+            "arrayminus": (middle - rows[low].fillna(middle)).clip(lower=0),
             "color": colour,
             "thickness": 2,
             "width": 0,
         },
         customdata=[[m, split] for m in rows["method"]],
-        hovertext=[_hover(row) for _, row in rows.iterrows()],
+        hovertext=[_hover(row, statistic) for _, row in rows.iterrows()],
         hoverinfo="text",
         cliponaxis=False,
     )
 
 
-def _hover(row: pd.Series) -> str:
+def _hover(row: pd.Series, statistic: str) -> str:
+    value, low, high, floor = columns(statistic)
+    interval = "" if pd.isna(row[low]) else f" ({row[low]:.2f} to {row[high]:.2f})"
     return (
         f"<b>{_plain(row['name'])}</b>, {row['split']} set, {row['models']} models<br>"
-        f"KLOM p95 {row['klom_p95']:.2f} ({row['low']:.2f} to {row['high']:.2f})<br>"
-        f"floor {'not measured' if pd.isna(row['floor_p95']) else format(row['floor_p95'], '.2f')}, "
-        f"mean {row['klom_mean']:.2f}"
+        f"KLOM {STATISTICS[statistic].lower()} {row[value]:.2f}{interval}<br>"
+        f"floor {'not measured' if pd.isna(row[floor]) else format(row[floor], '.2f')}"
     )
 
 

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from engine.demo import demo_recipe
-from engine.queue import RunRow
-from pages.ui import choices, estimate, example, frame, live, runs, say, workspace
+from pages.ui import choices, estimate, example, frame, resume, runs
 
 header = st.container()
+resume.line()
 
 told, drawn = st.columns([6, 5], gap="large", vertical_alignment="center")
 with told:
@@ -21,15 +21,9 @@ with told:
 with drawn:
     example.draw()
 
-active: list[RunRow] = workspace.queue().in_turn()
-if active:
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key="active"):
-        first = active[0]
-        st.markdown(f"**{say.plain(first.label)}** · {live.headline(first)}", width="stretch")
-        if st.button("Watch", key="watch"):
-            runs.show(first.id)
-
-st.subheader("Your own experiment", anchor=False)
+with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="own"):
+    st.subheader("Your own experiment", anchor=False)
+    resume.set_up_before()
 chosen = choices.form()
 estimate.bar(chosen)
 

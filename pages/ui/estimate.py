@@ -1,69 +1,51 @@
-"""Before pressing Run: what it will take in time and disk, or why it cannot run."""
+"""Before pressing Run: what it will take in time, memory and disk, or why it cannot run."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
-from engine.records import digest
-from pages.ui import choices, runs, say, workspace
-
-EVERY = 0.7
-"""Seconds between looks for the answer; only until it is there."""
+from pages.ui import asking, choices, runs, say, workspace
 
 
-def bar(chosen: choices.Chosen) -> None:
-    """Show the estimate and the Run button for what the form says."""
+def bar(chosen: choices.Chosen, *, page: str = runs.KLOM_PAGE) -> None:
+    """Show the estimate and the Run button for what the form says; a run that begins is shown on ``page``."""
     if chosen.recipe is None:
-        _bar(None, list(chosen.reasons), "", ready=False)
+        _bar(None, " ".join(say.plain(reason) for reason in chosen.reasons), page)
         return
-    question = _ask(chosen.recipe)
-    answered = workspace.queue().answer_to(question) is not None
-    st.fragment(run_every=None if answered else EVERY)(_wait)(dict(chosen.recipe), question, answered)
-
-
-def _ask(recipe: Mapping[str, Any]) -> str:
-    """Ask the compute process and return the question's id; again when the recipe or the newest run changed.
-
-    What is computed already costs nothing, so a finished run changes the answer; answers are swept after ten minutes.
-    """
-    newest = [(row.id, row.status) for row in workspace.queue().runs(limit=1)]
-    key = digest([dict(recipe), newest, int(time.time() // 300)])
-    asked: tuple[str, str] | None = st.session_state.get("asked")
-    if asked is None or asked[0] != key:
-        asked = (key, workspace.queue().ask({"kind": "estimate", "recipe": dict(recipe)}))
-        st.session_state["asked"] = asked
-    return asked[1]
-
-
-def _wait(recipe: Mapping[str, Any], question: str, known: bool) -> None:
-    answer = workspace.queue().answer_to(question)
-    if answer is not None and not known:
-        st.rerun()  # stops the clock
-    if answer is None:
-        workspace.keeper().ensure()
-        row = workspace.compute()
-        waiting = "Estimating time and disk" if row is not None and row.alive else "Starting the compute process"
-        _bar(recipe, [], waiting, ready=True)
-    elif "error" in answer:
-        _bar(recipe, [choices.sentence(str(answer["error"]))], "", ready=False)
+    # What is computed already costs nothing, so a finished run changes the answer.
+    newest = [[row.id, row.status] for row in workspace.queue().runs(limit=1)]
+    reply = asking.ask({"kind": "estimate", "recipe": dict(chosen.recipe)}, key="estimate", also=newest)
+    if reply.error:
+        _bar(None, say.plain(say.sentence(reply.error)), page)
+    elif reply.answer is not None:
+        _bar(chosen.recipe, words(reply.answer, free=workspace.disk_use()[1]), page)
     else:
-        _bar(recipe, [], words(answer), ready=True)
+        _bar(chosen.recipe, "", page)
+        asking.wait(reply, what="Measuring what this takes", key="estimate")
 
 
-def words(answer: Mapping[str, Any]) -> str:
-    """Return an estimate in words."""
+def words(answer: Mapping[str, Any], *, free: int) -> str:
+    """Return an estimate in words; ``free`` bytes are left on the disk."""
     if answer.get("cached"):
         return "Already computed: opens at once."
-    return f"About **{say.duration(answer['seconds'])}** and **{say.size(answer['bytes'])}** of disk."
+    parts = [f"**{say.duration(answer['seconds'])}**"]
+    if answer.get("memory"):
+        parts.append(f"**{say.size(answer['memory'])}** of memory")
+    parts.append(f"**{say.size(answer['bytes'])}** of disk")
+    said = f"About {', '.join(parts[:-1])} and {parts[-1]}, measured on this computer."
+    if answer.get("memory", 0) > answer.get("memory_free", float("inf")):
+        said += f" **Only {say.size(answer['memory_free'])} of memory are free:** choose a smaller chunk or batch."
+    if answer["bytes"] > free:
+        said += f" **Only {say.size(free)} of disk are free:** delete runs first, or choose fewer models."
+    return said
 
 
-def _bar(recipe: Mapping[str, Any] | None, reasons: list[str], said: str, *, ready: bool) -> None:
+def _bar(recipe: Mapping[str, Any] | None, said: str, page: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="runbar"):
-        pressed = st.button("Run", type="primary", key="run-own", disabled=not ready)
-        st.markdown(" ".join(say.plain(reason) for reason in reasons) or said, width="stretch")
+        pressed = st.button("Run", type="primary", key="run-own", disabled=recipe is None)
+        st.markdown(said, width="stretch")
     if pressed and recipe is not None:
-        runs.show(runs.start(recipe))
+        runs.show(runs.start(recipe), page)

@@ -33,7 +33,7 @@ def draw() -> None:
 
     picture, chart = st.columns([1, 5], vertical_alignment="center")
     picture.html(
-        f'<div class="fs-picture"><img src="{say.escaped(example["picture"])}" alt="a handwritten '
+        f'<div class="fs-picture fs-example"><img src="{say.escaped(example["picture"])}" alt="a handwritten '
         f'{say.escaped(example["label"])}"></div>'
     )
     with chart:

@@ -40,12 +40,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (text !== undefined) node.textContent = text;
     return node;
   };
+  grid.style.gridTemplateColumns = data.across ? `repeat(${data.across}, minmax(0, 76px))` : "";
   const share = (value) => Math.max(0, Math.min(1, value / data.ceiling)) * 100 + "%";
   grid.replaceChildren(...data.tiles.map((tile) => {
     const button = make("button", tile.on ? "on" : "");
     button.type = "button";
     button.dataset.point = tile.point;
-    button.title = `point ${tile.point}, label ${tile.label}, KLOM ${tile.klom.toFixed(2)}`;
+    button.title = tile.title;
     button.setAttribute("aria-label", button.title);
     button.setAttribute("aria-pressed", tile.on ? "true" : "false");
     if (tile.src) {
@@ -55,17 +56,20 @@ export default function ({ data, parentElement, setTriggerValue }) {
       button.append(image);
     } else button.append(make("div", "empty", tile.point));
     const words = make("div", "words");
-    words.append(make("span", "", tile.label), make("span", "", tile.klom.toFixed(1)));
-    const bar = make("div", "bar"), fill = make("i"), mark = make("b");
-    fill.style.width = share(tile.klom);
-    fill.style.background = data.hue;
-    bar.append(fill);
-    if (tile.floor !== null) {
-      mark.style.left = share(tile.floor);
-      mark.style.background = data.floorHue;
-      bar.append(mark);
+    words.append(make("span", "", tile.label), make("span", "", tile.said));
+    button.append(words);
+    if (tile.klom !== null) {
+      const bar = make("div", "bar"), fill = make("i"), mark = make("b");
+      fill.style.width = share(tile.klom);
+      fill.style.background = data.hue;
+      bar.append(fill);
+      if (tile.floor !== null) {
+        mark.style.left = share(tile.floor);
+        mark.style.background = data.floorHue;
+        bar.append(mark);
+      }
+      button.append(bar);
     }
-    button.append(words, bar);
     button.onclick = () => setTriggerValue("picked", tile.point);
     return button;
   }));
@@ -75,10 +79,48 @@ export default function ({ data, parentElement, setTriggerValue }) {
 _component = st.components.v2.component("forgetscope_gallery", css=_CSS, js=_JS)
 
 
+def tile(
+    point: int,
+    *,
+    src: str,
+    label: str,
+    said: str,
+    klom: float | None = None,
+    floor: float | None = None,
+    on: bool = False,
+    title: str = "",
+) -> dict[str, Any]:
+    """Return one picture of a grid: ``label`` and ``said`` stand under it, ``title`` is read aloud and on hover.
+
+    With ``klom`` (nats) a bar is drawn, with ``floor`` a mark on it; ``on`` rings the picture.
+    """
+    return {
+        "point": point,
+        "src": src,
+        "label": label,
+        "said": said,
+        "klom": klom,
+        "floor": floor,
+        "on": on,
+        "title": title or f"point {point}, label {label}, {said}",
+    }
+
+
 def gallery(
-    tiles: Sequence[dict[str, Any]], *, key: str, ceiling: float, hue: str, floor_hue: str, pick: Callable[[int], None]
+    tiles: Sequence[dict[str, Any]],
+    *,
+    key: str,
+    pick: Callable[[int], None],
+    ceiling: float = 1.0,
+    hue: str = "",
+    floor_hue: str = "",
+    across: int = 0,
 ) -> None:
-    """Show tiles (point, src, label, klom, floor, on) in a grid; ``pick`` is called with the point that is clicked."""
+    """Show tiles, made by :func:`tile`, in a grid; ``pick`` is called with the point that is clicked.
+
+    ``ceiling`` is the KLOM at which a bar is full, ``hue`` its colour and ``floor_hue`` that of the mark. ``across`` is
+    how many tiles stand in a row; 0 is as many as fit.
+    """
 
     def picked() -> None:
         value = st.session_state[key].get("picked")
@@ -87,6 +129,6 @@ def gallery(
 
     _component(
         key=key,
-        data={"tiles": list(tiles), "ceiling": ceiling, "hue": hue, "floorHue": floor_hue},
+        data={"tiles": list(tiles), "ceiling": ceiling, "hue": hue, "floorHue": floor_hue, "across": across},
         on_picked_change=picked,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -18,34 +18,50 @@ def form(
     advanced: bool,
     columns: int = _COLUMNS,
     defaults: Mapping[str, Any] | None = None,
+    linked: bool = True,
 ) -> dict[str, Any]:
     """Draw the fields in rows of ``columns`` and return their values by name.
 
     Advanced fields that are not shown keep their defaults, so what is on the screen is what runs. ``defaults`` replaces
-    the declared default of the fields it names.
+    the declared default of the fields it names. Values are in the URL unless ``linked`` is off.
     """
     values = {field["name"]: field["default"] for field in fields} | dict(defaults or {})
     shown = [field for field in fields if advanced or not field["advanced"]]
     for start in range(0, len(shown), columns):
         for cell, field in zip(st.columns(columns), shown[start : start + columns], strict=False):
             with cell:
-                values[field["name"]] = widget(field, f"{prefix}-{field['name']}", values[field["name"]])
+                values[field["name"]] = widget(field, f"{prefix}-{field['name']}", values[field["name"]], linked=linked)
     return values
 
 
-def widget(field: Mapping[str, Any], key: str, default: Any) -> Any:
-    """Draw one field under ``key``, which is also its name in the URL, and return its value."""
+def known(fields: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields' values from ``settings`` where those are ones a field takes, their defaults elsewhere."""
+    return {f["name"]: settings[f["name"]] if _takes(f, settings.get(f["name"])) else f["default"] for f in fields}
+
+
+def _takes(field: Mapping[str, Any], value: object) -> bool:
+    if field["kind"] == "bool":
+        return isinstance(value, bool)
+    if field["kind"] == "str":
+        return isinstance(value, str) and (not field["choices"] or value in field["choices"])
+    if isinstance(value, bool) or not isinstance(value, int if field["kind"] == "int" else int | float):
+        return False
+    low, high = field["low"], field["high"]
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def widget(field: Mapping[str, Any], key: str, default: Any, *, linked: bool = True) -> Any:
+    """Draw one field under ``key``, which is also its name in the URL if it is ``linked``, and return its value."""
+    bind: Literal["query-params"] | None = "query-params" if linked else None
     unit = f" ({field['unit']})" if field["unit"] else ""
     label = str(field["label"])[:1].upper() + str(field["label"])[1:] + unit
     if field["kind"] == "bool":
-        return st.toggle(label, value=default, help=field["help"], key=key, bind="query-params")
+        return st.toggle(label, value=default, help=field["help"], key=key, bind=bind)
     if field["kind"] == "str":
         if field["choices"]:
             options = list(field["choices"])
-            return st.selectbox(
-                label, options, index=options.index(default), help=field["help"], key=key, bind="query-params"
-            )
-        return st.text_input(label, value=default, help=field["help"], key=key, bind="query-params", max_chars=20_000)
+            return st.selectbox(label, options, index=options.index(default), help=field["help"], key=key, bind=bind)
+        return st.text_input(label, value=default, help=field["help"], key=key, bind=bind, max_chars=20_000)
     whole = field["kind"] == "int"
     kind = int if whole else float
     low, high = field["low"], field["high"]
@@ -58,7 +74,7 @@ def widget(field: Mapping[str, Any], key: str, default: Any) -> Any:
         format="%d" if whole else "%g",
         help=f"{field['help']} {bounds(low, high)}".strip(),
         key=key,
-        bind="query-params",
+        bind=bind,
     )
 
 

@@ -1,18 +1,20 @@
-"""The list of runs: one row each, with what can be done about it."""
+"""The list of runs: one row each, found by words, tags and state, with what it takes on disk."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from engine.queue import RunRow
+from engine.queue import RunNote, RunRow
+from engine.queue.uses import Use, free_unused
 from engine.records import Recipe
-from pages.ui import live, runs, say, workspace
+from pages.ui import disk, live, run_acts, runs, say, workspace
 
 _PAGE = 12
-_WIDTHS = [4, 5, 4, 4]
+_WIDTHS = [5, 5, 4, 4]
 _DOT = {"done": "on", "failed": "bad"}
+_STATES = ("queued", "running", "done", "failed", "cancelled")
 
 
 def compute_line() -> None:
@@ -32,7 +34,7 @@ def compute_line() -> None:
 
 def show() -> None:
     """Show the runs, newest first; ticks while one of them is not over."""
-    rows = workspace.queue().runs(limit=500)
+    rows = workspace.queue().runs(limit=disk.MOST_RUNS)
     if not rows:
         with st.container(border=True, key="empty"):
             st.subheader("No runs yet", anchor=False)
@@ -40,13 +42,68 @@ def show() -> None:
             if st.button("Go to Start", type="primary", key="to-start"):
                 st.switch_page(runs.START_PAGE)
         return
-    pages = -(-len(rows) // _PAGE)
-    number = 1
-    if pages > 1:
-        number = _page_number(pages)
-    shown = rows[(number - 1) * _PAGE : number * _PAGE]
+    notes = workspace.shelf().notes(row.id for row in rows)
+    found = _found(rows, notes)
+    takes, left = disk.use()
+    if left:
+        _left_over(left)
+    if not found:
+        st.html('<p class="fs-small strong">No run is like that. Take words or states away.</p>')
+        return
+    pages = -(-len(found) // _PAGE)
+    number = _page_number(pages) if pages > 1 else 1
+    shown = found[(number - 1) * _PAGE : number * _PAGE]
     active = any(not row.over for row in rows)
-    st.fragment(run_every=live.EVERY if active else None)(_table)([row.id for row in shown], active)
+    st.fragment(run_every=live.EVERY if active else None)(_table)(
+        [row.id for row in shown], active, {row.id: notes.get(row.id, RunNote()) for row in shown}, takes
+    )
+
+
+def _found(rows: Sequence[RunRow], notes: Mapping[str, RunNote]) -> list[RunRow]:
+    """Draw the search and return the runs that fit."""
+    with st.container(horizontal=True, vertical_alignment="center", key="search-row"):
+        asked = st.text_input(
+            "Search",
+            key="search",
+            bind="query-params",
+            placeholder="Data, model, method, forget set, tag",
+            label_visibility="collapsed",
+            max_chars=200,
+            width=320,
+        )
+        there = [state for state in _STATES if any(row.status == state for row in rows)]
+        states = st.pills(
+            "States",
+            there,
+            selection_mode="multi",
+            format_func=str.capitalize,
+            key="states",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+    words = str(asked or "").lower().split()
+    return [
+        row
+        for row in rows
+        if (not states or row.status in states)
+        and (not words or all(word in _text(row, notes.get(row.id, RunNote())) for word in words))
+    ]
+
+
+def _text(row: RunRow, note: RunNote) -> str:
+    about = " ".join(say.subject(workspace.words(), row.recipe).values())
+    methods = " ".join(say.method_names(workspace.words(), row.recipe).values())
+    return f"{row.label} {row.id} {row.status} {about} {methods} {' '.join(note.tags)} {note.text}".lower()
+
+
+def _left_over(left: int) -> None:
+    def free() -> None:
+        free_unused(workspace.queue(), workspace.store())
+        disk.recount()
+
+    with st.container(horizontal=True, vertical_alignment="center", key="left-over"):
+        st.html(f'<p class="fs-small">{say.size(left)} of results belong to no run any more.</p>')
+        st.button("Free them", key="free-unused", on_click=free)
 
 
 def _page_number(pages: int) -> int:
@@ -63,24 +120,27 @@ def _page_number(pages: int) -> int:
     )
 
 
-def _table(ids: list[str], active: bool) -> None:
-    rows = [row for row in workspace.queue().runs(limit=500) if row.id in set(ids)]
-    if active and all(row.over for row in rows) and not workspace.queue().unfinished():
+def _table(ids: list[str], active: bool, notes: Mapping[str, RunNote], takes: Mapping[str, Use]) -> None:
+    queue = workspace.queue()
+    rows = [row for row in map(runs.find, ids) if row is not None]
+    if len(rows) < len(ids) or (active and all(row.over for row in rows) and not queue.unfinished()):
         st.rerun()
     if active:
         workspace.keeper().ensure()
+    turns = {row.id: number for number, row in enumerate(queue.in_turn(), 1)}
     for row in rows:
         with st.container(border=True, key=f"run-{row.id}", gap="xsmall"):
-            _row(row)
+            _row(row, notes[row.id], takes.get(row.id), turns.get(row.id, 0))
 
 
-def _row(row: RunRow) -> None:
+def _row(row: RunRow, note: RunNote, takes: Use | None, turn: int) -> None:
     recipe = Recipe.from_json(row.recipe)
     words = workspace.words()
     name, about, state, act = st.columns(_WIDTHS, vertical_alignment="center")
+    tags = "".join(f'<span class="fs-tag">{say.escaped(tag)}</span>' for tag in note.tags)
     name.html(
-        f'<p style="margin:0"><b>{say.escaped(row.label)}</b></p><p class="fs-small">{say.ago(row.created)}, '
-        f"{say.escaped(row.id[:6])}</p>"
+        f'<p style="margin:0"><b>{say.escaped(say.named(row.label))}</b> {tags}</p><p class="fs-small">'
+        f"{say.ago(row.created)}, {say.escaped(row.id[:6])}{_takes(takes)}</p>"
     )
     methods = "; ".join(say.method_names(words, row.recipe).values())
     model = say.card_name(words, "models", recipe.model.key)
@@ -89,7 +149,7 @@ def _row(row: RunRow) -> None:
         f'<p class="fs-small">{say.escaped(methods)}</p>'
     )
     with state:
-        _state(row)
+        _state(row, turn)
     with act, st.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
         if not row.over:
             if st.button("Watch", key=f"open-{row.id}"):
@@ -98,49 +158,29 @@ def _row(row: RunRow) -> None:
         else:
             if st.button("Open", key=f"open-{row.id}", disabled=row.status == "failed" and not row.started):
                 runs.show(row.id)
-            _more(row)
+            run_acts.more(row)
     if row.error:
-        st.html(f'<p class="fs-small strong"><span class="fs-dot bad"></span>{say.escaped(row.error)}</p>')
+        st.html(
+            f'<p class="fs-small strong"><span class="fs-dot bad"></span>{say.escaped(say.sentence(row.error))}</p>'
+        )
+    run_acts.asked_to_delete(row, takes)
 
 
-def _state(row: RunRow) -> None:
+def _takes(takes: Use | None) -> str:
+    if takes is None or not takes.own + takes.shared:
+        return ""
+    shared = f", {say.size(takes.shared)} shared" if takes.shared else ""
+    return f" · {say.size(takes.own)}{shared}"
+
+
+def _state(row: RunRow, turn: int) -> None:
     if row.over:
         took = f" in {say.duration(row.finished - row.started)}" if row.finished and row.started else ""
         st.html(
             f'<p class="fs-small strong"><span class="fs-dot {_DOT.get(row.status, "")}"></span>'
             f"{row.status.capitalize()}{took}</p>"
         )
+    elif row.status == "queued" and turn > 1:
+        st.html(f'<p class="fs-small strong"><span class="fs-dot"></span>Number {turn} in the queue</p>')
     else:
         st.progress(min(1.0, max(0.0, float(row.progress.get("share") or 0.0))), text=live.headline(row))
-
-
-def _more(row: RunRow) -> None:
-    with st.popover("More", key=f"more-{row.id}"):
-        if st.button("Run again", key=f"again-{row.id}", width="stretch", help="What is in the store is used again."):
-            runs.show(workspace.queue().submit(row.recipe, session=workspace.session(), label=row.label))
-        st.download_button(
-            "Recipe (JSON)",
-            data=json.dumps(row.recipe, indent=1, ensure_ascii=False),
-            file_name=f"recipe-{row.id}.json",
-            mime="application/json",
-            key=f"recipe-{row.id}",
-            on_click="ignore",
-            width="stretch",
-            help="Run it with: python -m engine run RECIPE.json",
-        )
-
-        def delete() -> None:
-            workspace.queue().delete(row.id)
-            if st.session_state.get("run") == row.id:
-                del st.session_state["run"]
-
-        st.button(
-            "Delete",
-            key=f"delete-{row.id}",
-            on_click=delete,
-            width="stretch",
-            help="Takes it off this list. Trained networks stay in the store for other runs.",
-        )
-        if row.trace:
-            st.caption("For whoever mends it")
-            st.code(row.trace[-4000:], language=None, height=240)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import streamlit as st
 
+from engine.launch import ROOT
 from engine.queue import RunRow
 from engine.records import digest
 from engine.store import StoreError
@@ -66,3 +67,14 @@ def show(run_id: str, page: str = KLOM_PAGE) -> NoReturn:
     """Go to a page about the run, its KLOM page unless another is named."""
     st.session_state["run"] = run_id
     st.switch_page(page, query_params={"run": run_id})
+
+
+def exists(page: str) -> bool:
+    """Return whether the app has this page."""
+    return (ROOT / page).exists()
+
+
+def link(page: str, label: str, *, run_id: str = "") -> None:
+    """Draw a quiet link to another page, about a run if one is named; nothing while the app has no such page."""
+    if exists(page):
+        st.page_link(page, label=label, query_params={"run": run_id} if run_id else None)

@@ -12,7 +12,9 @@ from typing import Any
 from engine.forget import selectors
 from engine.knobs import BadSetting
 from engine.records import Recipe
+from pages.ui import workspace
 
+_UPLOAD = re.compile(r"\b([0-9a-f]{64})\.(?:zip|tar\.gz|tar\.xz|tar)\b")
 _PART = re.compile(r"(\d{5})-(\d{5})")
 _WORD = re.compile(r"[a-z][a-z0-9_]*(?:-[0-9a-f]{6})?")
 _MARKS = frozenset("\\`*_{}[]<>()#+-!|~$:^=")
@@ -106,10 +108,29 @@ def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def sentence(text: str) -> str:
+    """Return an engine's message as a sentence that names uploads as their visitor does."""
+    text = text.strip()
+    # Named last: a file's name keeps its first letter.
+    return named(text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else "."))
+
+
+def named(text: str) -> str:
+    """Return ``text`` with every upload called by the name its visitor gave it, where it says where the file lies."""
+    if not _UPLOAD.search(text):
+        return text
+
+    def name(found: re.Match[str]) -> str:
+        upload = workspace.shelf().upload(found[1])
+        return "the upload" if upload is None else upload.name
+
+    return _UPLOAD.sub(name, text.replace(f"{workspace.store().uploads}/", ""))
+
+
 def dataset_name(words: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
-    """Return the data set's name; for a visitor's own pictures that of the folder or archive, never its path."""
+    """Return the data set's name; for own pictures that of the folder, archive or upload, never its path."""
     path = choice.get("path")
-    return PurePath(str(path)).name if path else card_name(words, "datasets", str(choice.get("key")))
+    return named(PurePath(str(path)).name) if path else card_name(words, "datasets", str(choice.get("key")))
 
 
 def forget_name(choice: Mapping[str, Any]) -> str:

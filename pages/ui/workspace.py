@@ -92,6 +92,11 @@ def disk_use() -> tuple[int, int]:
     return _disk(str(default_store()))
 
 
+def forget_disk_use() -> None:
+    """Have :func:`disk_use` look anew: something was deleted."""
+    _disk.clear()
+
+
 def shelf() -> Shelf:
     """Return what visitors keep: saved forget sets, tags and notes, uploads."""
     return _shelf(str(default_store()))

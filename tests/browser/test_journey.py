@@ -21,6 +21,7 @@ def test_a_link_into_a_fresh_server_has_its_frame(page, server):
     page.get_by_role("button", name="Run the demo").wait_for()
 
 
+@pytest.mark.timeout(1200)
 def test_from_the_demo_to_one_point_with_a_reload_in_the_middle(page, server):
     page.goto(server.url)
     page.get_by_role("button", name="Run the demo").click()

@@ -1,9 +1,23 @@
+import base64
 import json
 import shutil
 
+import numpy as np
+import pytest
 import toy
 
 from engine.store import StoreError
+
+
+def figure(app, key):
+    return json.loads(next(c for c in app.get("plotly_chart") if c.key == key).proto.spec)
+
+
+def decoded(values):
+    """Numbers of a chart, which plotly writes as base64 when they come from an array."""
+    if isinstance(values, dict):
+        return np.frombuffer(base64.b64decode(values["bdata"]), np.dtype(values["dtype"]))
+    return np.asarray(values)
 
 
 def text(app):
@@ -23,7 +37,8 @@ def test_a_finished_run_shows_its_verdict_models_and_convention(visit, filled):
     assert "**Oracle matching** comes closest on the forget set" in said
     assert "KLOM, paper convention; 20 models of each kind." in said
     assert "KLOM rests on 20 models" in said, "warnings are said in words"
-    assert len(app.get("plotly_chart")) == 3, "headline, distribution, margins"
+    charts = [chart.key for chart in app.get("plotly_chart")]
+    assert charts == ["headline", "distribution", "margins", "every-method", "way", "enough"]
     assert app.segmented_control("method").value == "oracle_matching"
 
 
@@ -128,12 +143,12 @@ def test_the_gallery_shows_the_worst_points_of_the_split_with_their_pictures(vis
     app = visit("klom", run=filled[0])
     shown = tiles(app)
     forget = set(queue.results(filled[0])[0].payload["forget"])
-    assert len(shown) == 24
+    assert len(shown) == 40
     assert {tile["point"] for tile in shown} <= forget
     values = [tile["klom"] for tile in shown]
     assert values == sorted(values, reverse=True)
     assert all(tile["src"].startswith("data:image/png;base64,") for tile in shown)
-    assert [tile["on"] for tile in shown] == [True] + [False] * 23, "the worst one is looked at first"
+    assert [tile["on"] for tile in shown] == [True] + [False] * 39, "the worst one is looked at first"
     app.segmented_control("order").set_value("best").run()
     assert tiles(app)[0]["klom"] == min(tile["klom"] for tile in tiles(app))
 
@@ -145,3 +160,98 @@ def test_a_store_that_cannot_be_opened_is_one_sentence(visit, store, monkeypatch
     (error,) = app.error
     assert "is a file, not a folder" in error.value
     assert StoreError.__name__ not in error.value
+
+
+def dots(app):
+    """Each method's dot on the forget set: its KLOM, and how far its bar reaches up and down."""
+    traces = [t for t in figure(app, "headline")["data"] if t["xaxis"] == "x"]
+    return {
+        data[0]: values
+        for t in traces
+        for data, *values in zip(
+            t["customdata"],
+            *(decoded(v) for v in (t["x"], t["error_x"]["array"], t["error_x"]["arrayminus"])),
+            strict=True,
+        )
+    }
+
+
+@pytest.mark.parametrize("statistic", ["p95", "mean", "median"])
+def test_the_statistic_shown_brings_its_own_interval_and_floor(visit, filled, queue, statistic):
+    app = visit("klom", run=filled[0])
+    app.segmented_control("statistic").set_value(statistic).run()
+    row = next(r.payload["rows"][0] for r in queue.results(filled[0]) if r.method_id == "scrub")
+    low, high = ("low", "high") if statistic == "p95" else (f"{statistic}_low", f"{statistic}_high")
+    middle = row[f"klom_{statistic}"]
+    assert dots(app)["scrub"] == pytest.approx([middle, row[high] - middle, middle - row[low]])
+    floors = {s["x1"] for s in figure(app, "headline")["layout"]["shapes"] if s["type"] == "rect" and s["xref"] == "x"}
+    assert sorted(floors) == pytest.approx([row[f"floor_{statistic}"]])
+    assert f"against a floor of {row[f'floor_{statistic}']:.1f}" in text(app)
+
+
+def test_results_from_before_other_intervals_were_kept_say_so(visit, filled, queue):
+    newer = ("mean_low", "mean_high", "median_low", "median_high", "floor_median")
+    for result in queue.results(filled[0]):
+        rows = [{k: v for k, v in row.items() if k not in newer} for row in result.payload["rows"]]
+        queue.put_result(filled[0], result.method_id, result.models, {**result.payload, "rows": rows})
+    app = visit("klom", run=filled[0])
+    assert "before intervals" not in text(app)
+    assert dots(app)["scrub"][1] > 0
+    app.segmented_control("statistic").set_value("mean").run()
+    assert "before intervals of the mean and the median were kept" in text(app)
+    assert dots(app)["scrub"][1:] == [0, 0]
+
+
+def test_the_other_convention_is_shown_throughout_and_which_was_asked_for_is_said(visit, filled, queue, store):
+    app = visit("klom", run=filled[0])
+    app.segmented_control("convention").set_value("easydub").run()
+    said = text(app)
+    assert "KLOM, easydub convention (this run asked for paper: no intervals were measured)" in said
+    payload = next(r.payload for r in queue.results(filled[0]) if r.method_id == "scrub")
+    other = store.artefact("evaluation", payload["spec"]).read("whole").array("klom_other")
+    assert dots(app)["scrub"] == pytest.approx([np.quantile(other[payload["forget"]], 0.95), 0, 0])
+    app.segmented_control("method").set_value("scrub").run()
+    assert tiles(app)[0]["klom"] == pytest.approx(other[payload["forget"]].max()), "the pictures follow"
+    app.segmented_control("convention").set_value("paper").run()
+    assert "asked for" not in text(app)
+
+
+def test_a_violin_has_two_halves_per_split_and_its_worst_points_as_dots(visit, filled):
+    app = visit("klom", run=filled[0], shape="Violin")
+    drawn = figure(app, "distribution")["data"]
+    assert [t["side"] for t in drawn if t["type"] == "violin"] == ["negative", "positive"] * 3
+    assert [len(t["customdata"]) for t in drawn if t.get("customdata")] == [40, 40, 40]
+
+
+def test_two_methods_are_compared_point_by_point(visit, filled, queue, store):
+    app = visit("klom", run=filled[0], method="SCRUB", order="Two methods", against="Oracle matching")
+    drawn = figure(app, "versus")["data"][0]
+    values = {}
+    for result in queue.results(filled[0]):
+        values[result.method_id] = store.artefact("evaluation", result.payload["spec"]).read("whole").array("klom")
+    forget = sorted(queue.results(filled[0])[0].payload["forget"])
+    assert [data[0] for data in drawn["customdata"]] == forget
+    np.testing.assert_allclose(decoded(drawn["x"]), values["scrub"][forget])
+    np.testing.assert_allclose(decoded(drawn["y"]), values["oracle_matching"][forget])
+    closer = int((values["scrub"][forget] < values["oracle_matching"][forget]).sum())
+    assert f"SCRUB is closer on {closer} of 50 pictures of the forget set" in text(app)
+
+
+def test_a_method_is_never_compared_with_itself(visit, filled):
+    app = visit("klom", run=filled[0], method="SCRUB", order="Two methods", against="SCRUB")
+    assert app.selectbox("against").value != "scrub"
+    app.segmented_control("method").set_value(app.selectbox("against").value).run()
+    assert not app.exception
+    assert app.selectbox("against").value != app.segmented_control("method").value
+
+
+def test_is_this_enough_is_answered_in_words_with_curves_of_fewer_models(visit, filled):
+    app = visit("klom", run=filled[0], method="Do nothing")
+    said = text(app)
+    assert "Enough to tell Do nothing from a retrain" in said
+    assert "With 20 models a side the floor of the forget set is" in said
+    assert "For a floor of 0.7, that of published tables, it takes about" in said
+    curve = figure(app, "enough")["data"]
+    assert decoded(curve[0]["x"]).tolist() == [4, 5, 7, 10, 15, 20]
+    app.segmented_control("curve").set_value("mean").run()
+    assert decoded(figure(app, "enough")["data"][1]["y"])[-1] < decoded(curve[1]["y"])[-1]

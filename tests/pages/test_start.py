@@ -1,7 +1,12 @@
+import hashlib
+import io
 import json
+import zipfile
 
 from engine.demo import demo_recipe
+from engine.queue import Shelf
 from engine.records import Recipe, digest
+from engine.store import uploads
 
 
 def text(app):
@@ -59,9 +64,10 @@ def test_the_form_makes_a_recipe_the_engine_accepts_and_asks_for_its_price(visit
     assert recipe["dataset"] == {"key": "digits"}
     assert recipe["forget"] == {"key": "random", "n": 50}
     assert "retrain" not in [m["key"] for m in recipe["methods"]]
-    queue.answer(question, {"seconds": 41.0, "bytes": 53e6, "strategy": "stacked", "device": "cpu", "cached": False})
+    answer = {"seconds": 41.0, "bytes": 53e6, "memory": 540e6, "memory_free": 9e9, "strategy": "stacked"}
+    queue.answer(question, {**answer, "device": "cpu", "cached": False})
     app.run()
-    assert "About **41 s** and **53 MB** of disk." in text(app)
+    assert "About **41 s**, **540 MB** of memory and **53 MB** of disk, measured on this computer." in text(app)
     app.button("run-own").click().run()
     assert queue.runs()[0].recipe == recipe
 
@@ -113,15 +119,17 @@ def test_own_pictures_are_listed_from_one_folder_and_never_typed(visit, queue, t
     assert [o for o in app.selectbox("data").options if "birds" in o or "cars" in o] == ["birds", "cars.tar.gz"]
     assert not [o for o in app.selectbox("data").options if "notes" in o or "hidden" in o]
     app.selectbox("data").select("own:cars.tar.gz").run()
-    recipe = json.loads(json.dumps(queue.questions()[-1][1]["recipe"]))
-    assert recipe["dataset"] == {"key": "folder", "path": str(data / "cars.tar.gz")}
+    asked = json.loads(json.dumps(queue.questions()[-1][1]))
+    assert asked == {"kind": "data", "dataset": {"key": "folder", "path": str(data / "cars.tar.gz")}}
+    assert app.button("run-own").disabled, "nothing is known about them yet"
     assert not [t for t in app.text_input if "path" in (t.key or "")]
 
 
 def test_classes_of_a_known_data_set_are_picked_by_name(visit, queue, store):
     with store.artefact("data", {"dataset": {"key": "digits"}}).write("whole") as out:
         classes = ["cat, tame", "dog", *"23456789"]
-        out.json("info", {"name": "digits", "classes": classes, "shape": [1, 8, 8], "train": 1437, "test": 360})
+        about = {"name": "digits", "hash": "0" * 32, "shape": [1, 8, 8], "train": 1437, "test": 360}
+        out.json("info", {**about, "classes": classes})
     app = visit(forget="Classes")
     app.pills("classes").set_value(["0", "dog"]).run()
     assert queue.questions()[-1][1]["recipe"]["forget"] == {"key": "class", "classes": "0,dog"}
@@ -137,6 +145,98 @@ def test_settings_that_are_not_shown_keep_their_defaults(visit, queue):
     assert queue.questions()[-1][1]["recipe"]["training"]["precision"] == "bf16"
     app.toggle("advanced").set_value(False).run()
     assert queue.questions()[-1][1]["recipe"]["training"]["precision"] == "float32"
+
+
+def test_more_memory_or_disk_than_there_is_is_said_before_pressing():
+    from pages.ui import estimate
+
+    takes = {"seconds": 9.0, "bytes": 5e9, "memory": 8e9, "memory_free": 4e9}
+    said = estimate.words(takes, free=int(1e9))
+    assert "Only 4.0 GB of memory are free" in said
+    assert "Only 1.0 GB of disk are free" in said
+    assert "Only" not in estimate.words(takes | {"memory_free": 9e9}, free=int(6e9))
+    assert estimate.words(takes | {"cached": True}, free=0) == "Already computed: opens at once."
+
+
+def test_what_was_set_up_is_there_when_the_page_is_opened_again(visit, queue):
+    app = visit()
+    assert "afresh" not in [b.key for b in app.button], "nothing was chosen yet"
+    app.selectbox("model").select("logistic").run()
+    app.number_input("models").set_value(30).run()
+    app.pills("methods").set_value(["scrub"]).run()
+    link = app.query_params["draft"]
+    again = visit(draft=link)
+    assert again.selectbox("model").value == "logistic"
+    assert again.number_input("models").value == 30
+    assert again.pills("methods").value == ["scrub"]
+    again.button("afresh").click().run()
+    assert again.selectbox("model").value == "mlp"
+
+
+def test_settings_made_on_another_page_survive_a_change_here(visit, queue):
+    tuned = [{"key": "scrub", "lr": 0.0123}, {"key": "scrub", "lr": 0.5}, {"key": "do_nothing"}]
+    queue.remember("draft:" + "a" * 16, {"setup": {"methods": tuned}, "at": 1e12})
+    app = visit(draft="a" * 16)
+    assert app.pills("methods").value == ["do_nothing", "scrub"]
+    app.number_input("models").set_value(30).run()
+    kept = queue.recall("draft:" + app.query_params["draft"])["setup"]
+    assert kept["ensemble"]["models"] == 30
+    assert [m["lr"] for m in kept["methods"] if m["key"] == "scrub"] == [0.0123, 0.5]
+
+
+def test_a_setup_that_makes_no_sense_falls_back_to_defaults(visit, queue):
+    odd = {"model": {"key": "no such", "hidden": -3}, "ensemble": {"models": "many"}, "training": {"lr": 99},
+           "forget": {"key": "nonsense"}, "dataset": {"key": "folder", "path": "/etc"}, "seed": -1}  # fmt: skip
+    queue.remember("draft:" + "b" * 16, {"setup": odd, "at": 1e12})
+    visit(draft="b" * 16)
+    ((_, asked),) = queue.questions()
+    assert Recipe.from_json(asked["recipe"]).to_json() == asked["recipe"]
+    assert asked["recipe"]["dataset"] == {"key": "digits"}, "no link makes the server read a path"
+
+
+def test_a_published_data_set_is_fetched_only_when_somebody_says_so(visit, queue):
+    app = visit()
+    app.selectbox("data").select("mnist").run()
+    assert "12 MB to download" in text(app)
+    assert app.button("run-own").disabled
+    assert not [q for _, q in queue.questions() if q["kind"] == "data" or q["recipe"]["dataset"]["key"] == "mnist"]
+    app.button("fetch").click().run()
+    assert {"kind": "data", "dataset": {"key": "mnist"}} in [dict(q) for _, q in queue.questions()]
+
+
+def test_a_saved_forget_set_can_be_chosen_by_its_name(visit, filled, queue, store):
+    import numpy as np
+
+    from engine.data.digits import Digits
+
+    data = Digits().load(store.data_cache, lambda _share, _said: None)
+    with store.artefact("data", {"dataset": {"key": "digits"}}).write("whole") as out:
+        about = {"name": "digits", "hash": data.hash, "shape": [1, 8, 8], "train": 1437, "test": 360}
+        out.json("info", {**about, "classes": list(data.classes)})
+        out.arrays("labels", np.concatenate([data.y_train, data.y_test]))
+    saved = Shelf(queue.path).save(
+        data_hash=data.hash, data_name="Handwritten digits", indices=np.array([3, 17, 18]), name="my <b> sevens"
+    )
+    app = visit()
+    assert "fs-preview" in text(app)
+    app.selectbox("forget").select(f"set:{saved.id}").run()
+    asked = queue.questions()[-1][1]["recipe"]["forget"]
+    assert asked == {"key": "indices", "indices": "3,17-18", "name": "my <b> sevens"}
+    again = visit(draft=app.query_params["draft"])
+    assert again.selectbox("forget").value == f"set:{saved.id}"
+
+
+def test_the_last_run_is_offered_to_its_visitor(visit, queue):
+    app = visit()
+    assert "watch" not in [b.key for b in app.button]
+    app.button("demo").click().run()
+    run = app.query_params["run"]
+    queue.set_status(run, "running")
+    queue.set_status(run, "done")
+    app.switch_page("pages/start/page.py").run()
+    assert "Your last run: **Handwritten digits, random 50**" in text(app)
+    app.button("watch").click().run()
+    assert app.query_params["run"] == run
 
 
 def test_a_run_under_way_can_be_watched_from_here(visit, filled):
@@ -176,3 +276,113 @@ def test_a_method_listed_twice_says_what_sets_the_two_apart(words):
         "Partial retrain, share 0.5",
     ]
     assert named["scrub"] == "SCRUB"
+
+
+def packed(**files):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def bring(app):
+    """Open the box, as a press on it does."""
+    app.session_state["bring"] = True
+    return app.run()
+
+
+def test_a_dropped_archive_is_kept_under_its_hash_and_read_elsewhere(visit, queue, store):
+    data = packed(a=b"1")
+    sha = hashlib.sha256(data).hexdigest()
+    app = bring(visit())
+    app.file_uploader("archive-0").set_value(("../../etc/<b>pets\u202e.zip", data, "application/zip")).run()
+    path = store.uploads / f"{sha}.zip"
+    assert path.read_bytes() == data
+    asked = {"kind": "data", "dataset": {"key": "folder", "path": str(path)}}
+    (question,) = [i for i, q in queue.questions() if q == asked]
+    (kept,) = Shelf(queue.path).uploads(app.session_state["visitor"])
+    assert kept.name == "<b>pets.zip", "only the last part of the name, and only what can be seen"
+    assert "Reading &lt;b&gt;pets.zip" in text(app)
+    about = {
+        "name": sha,
+        "hash": "0" * 32,
+        "classes": ["a", "b"],
+        "shape": [1, 8, 8],
+        "train": 8,
+        "test": 2,
+        "top": 255,
+    }
+    with store.artefact("data", {"dataset": asked["dataset"]}).write("whole") as out:
+        out.json("info", about)
+    queue.answer(question, {"info": about})
+    app.run()
+    assert app.selectbox("data").value == f"up:{sha}", "it is chosen as soon as it was read"
+    assert "8 pictures to train on" in text(app)
+    recipe = queue.questions()[-1][1]["recipe"]
+    assert recipe["dataset"] == asked["dataset"]
+    assert str(store.path) not in text(app)
+    assert "&lt;b&gt;pets.zip" in text(app), "and called by its name"
+    app.button("run-own").click().run()
+    assert queue.runs()[0].label == "<b>pets.zip, random 50"
+
+
+def test_what_the_compute_process_refuses_is_said_and_not_kept(visit, queue, store):
+    app = bring(visit())
+    app.file_uploader("archive-0").set_value(("pets.zip", packed(a=b"1"), "application/zip")).run()
+    (path,) = store.uploads.iterdir()
+    (question,) = [i for i, q in queue.questions() if q["kind"] == "data"]
+    queue.answer(question, {"error": f"{path}: there are no pictures in it <b>"})
+    app.run()
+    assert "pets.zip: there are no pictures in it &lt;b&gt;." in text(app)
+    assert not path.exists()
+    assert Shelf(queue.path).uploads(app.session_state["visitor"]) == []
+    assert not [o for o in app.selectbox("data").options if "pets" in o]
+
+
+def test_what_is_no_archive_is_refused_at_once(visit, queue, store):
+    app = bring(visit())
+    app.file_uploader("archive-0").set_value(("pets.zip", b"MZ" * 999, "application/zip")).run()
+    assert "pets.zip: This is not a .zip" in text(app)
+    assert not store.uploads.exists()
+    assert not [q for _, q in queue.questions() if q["kind"] == "data"]
+
+
+def test_a_dropped_folder_is_packed_with_its_class_folders(visit, queue, store):
+    app = bring(visit())
+    files = [(f"birds/{name}/1.png", name.encode(), "image/png") for name in ("robin", "wren")]
+    app.file_uploader("folder-0").set_value(files).run()
+    (path,) = store.uploads.iterdir()
+    assert zipfile.ZipFile(path).namelist() == ["birds/robin/1.png", "birds/wren/1.png"]
+    (kept,) = Shelf(queue.path).uploads(app.session_state["visitor"])
+    assert kept.name == "birds"
+
+
+def test_an_upload_is_its_owners_until_it_is_shared_and_can_be_deleted(visit, queue, store):
+    kept = uploads.keep(store, io.BytesIO(packed(a=b"1")))
+    shelf = Shelf(queue.path)
+    shelf.add_upload(kept.id, owner="f" * 32, name="theirs.zip", kind=kept.kind, size=kept.size)
+    app = visit()
+    assert not [o for o in app.selectbox("data").options if "theirs" in o]
+    shelf.share_upload(kept.id, owner="f" * 32, shared=True)
+    app = bring(visit())
+    assert "theirs.zip (shared)" in app.selectbox("data").options
+    assert f"drop-{kept.id}" not in [b.key for b in app.button], "what others share is not ours to delete"
+    shelf.add_upload(kept.id, owner=app.session_state["visitor"], name="mine.zip", kind=kept.kind, size=kept.size)
+    app.run()
+    app.toggle(f"share-{kept.id}").set_value(True).run()
+    assert {u.name: u.shared for u in shelf.uploads("0" * 32)} in ({"mine.zip": True}, {"theirs.zip": True})
+    app.button(f"drop-{kept.id}").click().run()
+    assert uploads.path_of(store, kept.id + kept.kind).exists(), "the other visitor still holds it"
+    assert shelf.remove_upload(kept.id, owner="f" * 32)
+
+
+def test_nobody_fills_the_disk_with_uploads(visit, queue, store, monkeypatch):
+    from pages.ui import upload
+
+    monkeypatch.setattr(upload, "MOST", 1)
+    app = bring(visit())
+    Shelf(queue.path).add_upload("0" * 64, owner=app.session_state["visitor"], name="one", kind=".zip", size=1)
+    app.file_uploader("archive-0").set_value(("two.zip", packed(a=b"1"), "application/zip")).run()
+    assert "You have 1 uploads already. Delete one below" in text(app)
+    assert not store.uploads.exists()

@@ -60,13 +60,14 @@ def fill(path: Path, *, models: int = MODELS, warnings: tuple[str, ...] = ()) ->
     margins = {"original": draw(sure), "oracle": draw(truth), "floor": draw(truth)}
     part = f"00000-{models:05d}"
     for role, spec in trained.items():
-        put(store, "trained", spec, part, margins=margins[role])
+        put(store, "trained", spec, part, margins=margins[role], correct=margins[role] > 0)
     points = {
         "forget": forget,
         "retain": np.setdiff1d(np.arange(train), forget),
         "test": np.arange(train, total),
     }
     noise = floor(oracle=margins["oracle"], second=margins["floor"])
+    noise_other = floor(oracle=margins["oracle"], second=margins["floor"], convention="easydub")
     states: dict[str, Any] = {}
     for method in METHODS:
         centre = (
@@ -74,10 +75,22 @@ def fill(path: Path, *, models: int = MODELS, warnings: tuple[str, ...] = ()) ->
         )
         unlearned = margins["original"] if method == "do_nothing" else draw(centre)
         spec = {"original": trained["original"], "forget": "toy", "method": {"key": method}, "seed": 0}
-        put(store, "unlearned", spec, part, margins=unlearned)
+        followed = np.concatenate([forget, np.setdiff1d(np.arange(train), forget)[:100], np.arange(train, train + 100)])
+        put(
+            store,
+            "unlearned",
+            spec,
+            part,
+            margins=unlearned,
+            correct=unlearned > 0,
+            trajectory=np.linspace(sure, unlearned.mean(axis=0), 5)[:, followed].astype(np.float32),
+            trajectory_points=followed,
+            trajectory_seen=np.arange(5) * 200,
+        )
         values = klom(oracle=margins["oracle"], unlearned=unlearned)
+        other = klom(oracle=margins["oracle"], unlearned=unlearned, convention="easydub")
         whole = {"unlearned": spec, "oracle": trained["oracle"], "floor": trained["floor"], "models": models}
-        put(store, "evaluation", whole, "whole", klom=values, floor=noise, klom_other=values)
+        put(store, "evaluation", whole, "whole", klom=values, floor=noise, klom_other=other, floor_other=noise_other)
         rows = [row(split, points[split], values, noise, models, SHIFT[method], list(warnings)) for split in SPLITS]
         queue.put_result(
             run,
@@ -112,12 +125,15 @@ def row(
         "klom_p95": p95,
         "low": p95 * 0.93,
         "high": p95 * 1.06,
+        **{f"mean_{end}": float(values[ids].mean()) * by for end, by in (("low", 0.9), ("high", 1.1))},
+        **{f"median_{end}": float(np.median(values[ids])) * by for end, by in (("low", 0.9), ("high", 1.1))},
         "accuracy": 0.97,
         "accuracy_original": 1.0,
         "accuracy_oracle": 0.96,
         "seconds": 3.2,
         "compute": abs(shift) / 3,
         "floor_mean": float(noise[ids].mean()),
+        "floor_median": float(np.median(noise[ids])),
         "floor_p95": float(np.quantile(noise[ids], 0.95)),
         "warnings": warnings,
     }

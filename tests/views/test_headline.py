@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from engine.theme import DARK, LIGHT
 from engine.views import headline
@@ -64,6 +65,12 @@ def test_verdict_never_crowns_doing_nothing_or_the_retrain_itself():
     assert headline.verdict(found) == ""
 
 
+def test_verdict_says_when_doing_nothing_is_closer_still():
+    found = headline.frame([("do_nothing", "Do nothing", [row("forget", 2.0)]), ("x", "X", [row("forget", 3.0)])])
+    assert "doing nothing scores 2.0, which is closer still." in headline.verdict(found)
+    assert "closer still" not in headline.verdict(table())
+
+
 def test_verdict_cannot_be_made_markup():
     found = headline.frame([("x", "a**b<script>[c](d)", [row("forget", 1.0)])])
     assert not set("<>[]") & set(headline.verdict(found))
@@ -102,3 +109,36 @@ def test_numbers_survive_a_trip_through_csv(tmp_path):
     table().to_csv(tmp_path / "t.csv", index=False)
     back = pd.read_csv(tmp_path / "t.csv")
     np.testing.assert_allclose(back["klom_p95"], table()["klom_p95"])
+
+
+@pytest.mark.parametrize(("statistic", "low", "high"), [("mean", 1.0, 2.0), ("median", 0.5, 3.0)])
+def test_another_statistic_has_its_own_dot_interval_and_floor(statistic, low, high):
+    more = {f"{statistic}_low": low, f"{statistic}_high": high, f"klom_{statistic}": 1.5, f"floor_{statistic}": 0.25}
+    found = headline.frame([("scrub", "SCRUB", [row("forget", 9.0, **more)])])
+    drawn = headline.figure(found, LIGHT, statistic=statistic)
+    (trace,) = drawn.data
+    assert (trace.x[0], trace.error_x.array[0], trace.error_x.arrayminus[0]) == (1.5, high - 1.5, 1.5 - low)
+    (band,) = [s for s in drawn.layout.shapes if s.type == "rect"]
+    assert band.x1 == 0.25
+    assert "1.5, against a floor of 0.2" in headline.verdict(found, statistic)
+    assert headline.STATISTICS[statistic].lower() in drawn.layout.xaxis2.title.text
+    assert headline.card(statistic).how != headline.CARD.how
+
+
+def test_an_interval_that_was_not_measured_is_not_drawn():
+    found = headline.frame([("scrub", "SCRUB", [row("forget", 9.0)])])
+    (trace,) = headline.figure(found, LIGHT, statistic="mean").data
+    assert (trace.x[0], trace.error_x.array[0], trace.error_x.arrayminus[0]) == (4.5, 0, 0)
+    assert "(" not in trace.hovertext[0]
+
+
+def test_rows_of_another_convention_are_made_from_the_points_and_have_no_intervals():
+    klom, floor = np.array([1.0, 5.0, 3.0, 7.0]), np.array([0.1, 0.3, np.nan, 0.2])
+    points = {"forget": np.array([0, 1]), "retain": np.array([2, 3])}
+    rows = [row("forget", 9.0), row("retain", 9.0)]
+    forget, retain = headline.recomputed(rows, klom=klom, floor=floor, points=points, convention="easydub")
+    assert (forget["klom_mean"], forget["klom_median"], forget["floor_mean"]) == (3.0, 3.0, pytest.approx(0.2))
+    assert forget["klom_p95"] == pytest.approx(np.quantile([1.0, 5.0], 0.95))
+    assert (forget["low"], forget["high"], forget["convention"]) == (None, None, "easydub")
+    assert (retain["klom_mean"], retain["floor_p95"]) == (5.0, None), "a floor that is not known is missing"
+    assert forget["models"] == 100

@@ -76,3 +76,67 @@ def test_a_damaged_note_is_passed_over(tmp_path):
 def test_no_torch_is_needed():
     code = "import sys, engine.pictures, engine.views.headline, engine.theme; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def cells(sheet, n):
+    """Cut a sheet into its first ``n`` squares, (n, cell, cell) or (n, cell, cell, C)."""
+    seen = np.asarray(Image.open(io.BytesIO(sheet.file)))
+    side = sheet.cell
+    assert seen.shape[:2] == (sheet.rows * side, sheet.columns * side)
+    return [
+        seen[side * (i // sheet.columns) :, side * (i % sheet.columns) :][:side, :side] for i in range(n)
+    ]  # top left corner, then the square
+
+
+def test_a_sheet_holds_pictures_in_the_order_asked_for_pixel_for_pixel():
+    data = colour_data()  # 5 high, 4 wide
+    sheet = Pictures(data).sheet([7, 0, 3, 0, 6], side=64, columns=2)
+    assert (sheet.mime, sheet.cell, sheet.columns, sheet.rows) == ("image/png", 5, 2, 3)
+    for point, seen in zip((7, 0, 3, 0, 6), cells(sheet, 5), strict=True):
+        wanted = np.concatenate([data.x_train, data.x_test])[point].transpose(1, 2, 0)
+        np.testing.assert_array_equal(seen[:, :4], wanted)
+        assert not seen[:, 4:].any(), "what is left of the square is black"
+
+
+def test_a_sheet_of_grey_levels_reaches_full_brightness():
+    data = Digits().load(Path(), lambda *_: None)
+    sheet = Pictures(data).sheet(np.arange(40), side=64)
+    for point, seen in enumerate(cells(sheet, 40)):
+        np.testing.assert_array_equal(seen, data.x_train[point, 0].astype(int) * 255 // 16)
+
+
+def test_larger_pictures_become_means_of_blocks():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (3, 3, 10, 12), dtype=np.uint8)
+    data = image_data(name="t", classes=("a", "b"), x_train=x[:2], y_train=np.array([0, 1]), x_test=x[2:],
+                      y_test=np.array([0]))  # fmt: skip
+    sheet = Pictures(data).sheet([1], side=6)
+    (seen,) = cells(sheet, 1)
+    assert sheet.cell == 6
+    means = x[1].reshape(3, 5, 2, 6, 2).mean(axis=(2, 4)).round().transpose(1, 2, 0)
+    np.testing.assert_array_equal(seen[:5], means)
+    odd = Pictures(data).sheet([1], side=5)  # blocks of 3: the last column and row are filled up with the edge's pixels
+    padded = np.pad(x[1], ((0, 0), (0, 2), (0, 0)), mode="edge").reshape(3, 4, 3, 4, 3)
+    np.testing.assert_array_equal(cells(odd, 1)[0], padded.mean(axis=(2, 4)).round().transpose(1, 2, 0))
+
+
+def test_many_pictures_become_a_jpeg_close_to_them():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:28, 0:28]
+    train = np.stack([(127 + 120 * np.sin(x / 9 + p) * np.cos(y / 9)) for p in rng.uniform(0, 6, 500)])
+    data = image_data(name="t", classes=("a", "b"), x_train=train[:, None].astype(np.uint8), y_train=np.arange(500) % 2,
+                      x_test=train[:1, None].astype(np.uint8), y_test=np.array([0]))  # fmt: skip
+    sheet = Pictures(data).sheet(np.arange(500), side=32)
+    assert (sheet.mime, sheet.cell) == ("image/jpeg", 32)
+    assert sheet.url().startswith("data:image/jpeg;base64,")
+    for point in (0, 31, 32, 499):
+        seen = cells(sheet, 500)[point].astype(int)
+        assert np.abs(seen[2:30, 2:30] - data.x_train[point, 0]).mean() < 6, "the right picture in the right place"
+
+
+def test_a_sheet_of_nothing_or_of_no_such_point_is_refused():
+    pictures = Pictures(colour_data())
+    with pytest.raises(IndexError, match="there is no point 8"):
+        pictures.sheet([0, 8], side=8)
+    with pytest.raises(ValueError, match="at least one picture"):
+        pictures.sheet([], side=8)

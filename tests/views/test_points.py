@@ -52,6 +52,40 @@ def test_histogram_bars_sum_to_all_points_also_beyond_the_ceiling():
     assert [pytest.approx(1.0)] * 6 == [sum(t.y) for t in drawn.data]
 
 
+def test_a_violin_has_a_half_for_the_floor_and_one_for_the_method_with_their_medians():
+    table = distribution.frame(klom=KLOM, floor=FLOOR, points=SPLITS)
+    drawn = distribution.figure(table, LIGHT, shape="Violin", point=1)
+    left, right = [t for t in drawn.data if t.type == "violin"][:2]
+    assert (left.side, list(left.y), left.line.color) == ("negative", [0.4, 0.5], LIGHT.oracle)
+    assert (right.side, list(right.y), right.line.color) == ("positive", [3.0, 9.0], LIGHT.unlearned)
+    medians = [t.y[0] for t in drawn.data if t.type == "scatter" and t.mode == "lines"]
+    assert medians[:2] == [pytest.approx(0.45), 6.0]
+    dots = next(t for t in drawn.data if t.customdata is not None)
+    assert [list(c) for c in dots.customdata] == [[1, "forget"], [3, "forget"]]
+    assert list(dots.marker.line.width) == [2, 0]
+
+
+def test_a_violin_of_many_points_is_thinned_and_shows_its_worst_as_dots():
+    rng = np.random.default_rng(0)
+    klom = rng.random(20_000)
+    ids = {"forget": np.arange(10_000), "retain": np.arange(10_000, 19_000), "test": np.arange(19_000, 20_000)}
+    table = distribution.frame(klom=klom, floor=klom, points=ids)
+    drawn = distribution.figure(table, LIGHT, shape="Violin", point=4321)
+    half = next(t for t in drawn.data if t.type == "violin")
+    assert len(half.y) <= 1500
+    assert (min(half.y), max(half.y)) == (klom[:10_000].min(), klom[:10_000].max())
+    dots = next(t for t in drawn.data if t.customdata is not None)
+    shown = [c[0] for c in dots.customdata]
+    assert set(np.argsort(klom[:10_000])[-40:]) <= set(shown)
+    assert 4321 in shown
+
+
+@pytest.mark.parametrize("shape", distribution.SHAPES)
+def test_each_shape_says_how_to_read_it(shape):
+    others = {distribution.card(other).how for other in distribution.SHAPES if other != shape}
+    assert distribution.card(shape).how not in others
+
+
 def test_worst_points_come_first_and_best_when_asked():
     labels = np.array([7, 1, 7, 3, 4, 5])
     whole = np.arange(6)

@@ -1,0 +1,66 @@
+"""The parts of a store as pieces that can be counted and given back one by one, for whoever knows who uses which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.store.errors import plain_words
+from engine.store.files import folder_bytes, owned_name, remove, sync
+from engine.store.parts import MARKER, check_name
+
+
+class Piece(NamedTuple):
+    """One finished part of one artefact."""
+
+    kind: str
+    key: str
+    part: str
+
+
+def sizes(artefacts: Path) -> dict[Piece, int]:
+    """Return the bytes of every finished part below the folder ``artefacts``; what vanishes meanwhile counts nothing.
+
+    Cost: one look at every file, like ``du``.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    with plain_words("read the store", artefacts):
+        return {
+            Piece(marker.parent.parent.parent.name, marker.parent.parent.name, marker.parent.name): folder_bytes(
+                marker.parent
+            )
+            for marker in artefacts.glob(f"[!.]*/[!.]*/[!.]*/{MARKER}")
+        }
+
+
+def free(artefacts: Path, pieces: Iterable[Piece], *, unfinished: Path) -> int:
+    """Delete these parts, and artefacts that have none left, and return the bytes freed.
+
+    Each is first moved to ``unfinished``, so a reader sees it whole or not at all.
+
+    Raises:
+        StoreError: the store may not be changed.
+        ValueError: a piece that no store can hold.
+    """
+    freed = 0
+    with plain_words("delete results", artefacts):
+        for piece in pieces:
+            folder = artefacts / check_name(piece.kind, "a kind") / check_name(piece.key, "a key")
+            aside = unfinished / owned_name()
+            try:
+                (folder / check_name(piece.part, "a part")).rename(aside)
+            except FileNotFoundError:
+                continue  # another process deletes the same
+            sync(folder)
+            before = folder_bytes(aside)
+            remove(aside)
+            freed += before - folder_bytes(aside)
+            if not any(entry.is_dir() for entry in folder.iterdir()):
+                # A writer that finds it gone makes it anew.
+                gone = unfinished / owned_name()
+                folder.rename(gone)
+                remove(gone)
+    return freed

@@ -1,0 +1,141 @@
+"""Two to five runs side by side: what their settings differ in, and what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from engine.views.base import ViewCard
+from engine.views.curves import Curves
+
+MOST = 5
+"""Runs compared at once: more lines than that cannot be told apart."""
+CARD = ViewCard(
+    title="Side by side",
+    question="Which of these runs forgot, and at what price?",
+    how=(
+        "One row per run, method and split. KLOM p95 near its floor means that networks cannot be told from networks "
+        "that never saw the forget set; compute and time are shares of a retrain. A run that is not measured yet shows "
+        "gaps."
+    ),
+)
+DIFFERENCES = ViewCard(
+    title="Settings that differ",
+    question="What was done differently?",
+    how="One row per setting that is not the same in all runs; a gap means that the run has no such setting.",
+)
+ABSENT = "–"
+_PARTS = {
+    "dataset": "Data",
+    "model": "Model",
+    "training": "Training",
+    "forget": "Forget set",
+    "ensemble": "Ensemble",
+    "measuring": "Measuring",
+}
+
+
+def letters(ids: Sequence[str]) -> dict[str, str]:
+    """Return A, B, C... for the runs in their order."""
+    return {run: chr(ord("A") + i) for i, run in enumerate(ids)}
+
+
+def settings(recipe: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """Return every setting of a recipe as text by (part, setting); methods by key, further ones of a key numbered."""
+    found: dict[tuple[str, str], str] = {}
+    for part, title in _PARTS.items():
+        for name, value in dict(recipe.get(part, {})).items():
+            found[title, "" if name == "key" else name] = written(value)
+    seen: dict[str, int] = {}
+    for method in recipe.get("methods", []):
+        key = str(method["key"])
+        seen[key] = seen.get(key, 0) + 1
+        title = f"method:{key}" + (f":{seen[key]}" if seen[key] > 1 else "")
+        found[title, ""] = "yes"
+        for name, value in method.items():
+            if name != "key":
+                found[title, name] = written(value)
+    found["Seed", ""] = written(recipe.get("seed", 0))
+    return found
+
+
+def written(value: object) -> str:
+    """Return a setting's value as text; long lists of numbers are cut."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def differences(recipes: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row per setting that is not the same in all runs: part, setting, and a column per run.
+
+    Columns are named by the keys of ``recipes``. What a run does not have is "–"; settings of a method that only some
+    runs have are left out, as the method's own row says so.
+    """
+    known = {run: settings(recipe) for run, recipe in recipes.items()}
+    places = list(dict.fromkeys(place for found in known.values() for place in found))
+    rows = []
+    for part, name in places:
+        values = [known[run].get((part, name), ABSENT) for run in known]
+        method_is_new = part.startswith("method:") and name and any((part, "") not in known[run] for run in known)
+        if len(set(values)) > 1 and not method_is_new:
+            rows.append({"part": part, "setting": name, **dict(zip(known, values, strict=True))})
+    return pd.DataFrame(rows, columns=["part", "setting", *known])
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One method of one run: its letter, the method's id and name, and its rows of numbers, one per split."""
+
+    letter: str
+    method: str
+    name: str
+    rows: Sequence[Mapping[str, Any]]
+
+
+def table(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return run, method, split, models, klom_p95, floor_p95, accuracy, accuracy_oracle, compute and seconds.
+
+    The best on the forget set come first; splits of a method stay together.
+    """
+    names = ("models", "klom_p95", "floor_p95", "accuracy", "accuracy_oracle", "compute", "seconds")
+    columns = ["run", "method", "split", *names]
+    if not entries:
+        return pd.DataFrame(columns=columns)
+    ordered = sorted(entries, key=lambda entry: _forget(entry.rows))
+    rows = [
+        {"run": entry.letter, "method": entry.name, "split": row["split"], **{n: row.get(n) for n in names}}
+        for entry in ordered
+        for row in entry.rows
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _forget(rows: Sequence[Mapping[str, Any]]) -> float:
+    value = next((row.get("klom_p95") for row in rows if row["split"] == "forget"), None)
+    return math.inf if value is None else float(value)
+
+
+def overlaid(curves: Mapping[str, Curves]) -> Curves:
+    """Return the curves of several runs, by letter, as one: methods become "A|scrub", named "A SCRUB".
+
+    The oracles and originals are those of the first run that has them; runs on other data have others, so compare
+    such runs by their numbers.
+    """
+    ways = [
+        found.ways.assign(method=f"{letter}|" + found.ways["method"], name=f"{letter} " + found.ways["name"])
+        for letter, found in curves.items()
+        if not found.ways.empty
+    ]
+    levels = next((found for found in curves.values() if not found.levels.empty), None)
+    some = next(iter(curves.values()))
+    return Curves(
+        pd.concat(ways, ignore_index=True) if ways else some.ways,
+        levels.levels if levels is not None else some.levels,
+        levels.retrain if levels is not None else some.retrain,
+    )

@@ -1,0 +1,118 @@
+"""A method as measured here: the finished runs of this store in which it took part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from engine.theme import Look
+from engine.views.base import KLOM_RANGE, ViewCard, styled
+from engine.views.headline import ceiling_shape, floor_shapes
+
+CARD = ViewCard(
+    title="Measured in this store",
+    question="How near did it come to the oracle in the runs at hand?",
+    how=(
+        "Each row is a finished run: the blue dot is the KLOM that 95 % of its forget set stays below, the green mark "
+        "the noise floor at that number of models. Compare dots with the green mark of their own row, not with one "
+        "another: data, forget set and number of models differ."
+    ),
+)
+
+COLUMNS = (
+    *("run", "method", "key", "name", "data", "model", "forget", "models", "convention"),
+    *("klom_p95", "floor_p95", "retain_p95", "retain_floor", "compute"),
+)
+
+
+def frame(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row per run and method, those nearest to their floor first.
+
+    ``measured`` holds mappings with run, method (id), key, name (of the method in that run), data, model, forget (names
+    for people) and ``rows`` as an evaluation stores them. What was not measured is missing.
+    """
+    tidy = []
+    for entry in measured:
+        rows = {row["split"]: row for row in entry["rows"]}
+        forget, retain = rows.get("forget"), rows.get("retain", {})
+        if forget is None or forget.get("klom_p95") is None:
+            continue
+        tidy.append(
+            {
+                **{name: entry[name] for name in ("run", "method", "key", "name", "data", "model", "forget")},
+                "models": forget["models"],
+                "convention": forget.get("convention", "paper"),
+                "klom_p95": forget["klom_p95"],
+                "floor_p95": forget.get("floor_p95"),
+                "retain_p95": retain.get("klom_p95"),
+                "retain_floor": retain.get("floor_p95"),
+                "compute": forget.get("compute"),
+            }
+        )
+    table = pd.DataFrame(tidy, columns=list(COLUMNS))
+    numbers = list(COLUMNS[9:])
+    table[numbers] = table[numbers].apply(pd.to_numeric)
+    beyond = (table["klom_p95"] - table["floor_p95"].fillna(0.0)).to_numpy()
+    return table.iloc[beyond.argsort(kind="stable")].reset_index(drop=True)
+
+
+def about(row: pd.Series) -> str:
+    """Return what a run measured a method on, and with how many models; the paper's convention goes without saying."""
+    kept = "" if row["convention"] == "paper" else f", {row['convention']} convention"
+    _, _, settings = str(row["name"]).partition(", ")
+    own = f", {settings}" if settings else ""
+    return f"{row['data']}, {row['model']}, {row['forget']}, {row['models']} models{own}{kept}"
+
+
+def best(table: pd.DataFrame) -> Mapping[str, pd.Series]:
+    """Return, for each method key, the run in which it came nearest to its floor on the forget set."""
+    return {str(row["key"]): row for _, row in table.drop_duplicates("key").iterrows()}
+
+
+def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
+    """Draw one row per run: KLOM of the forget set and the floor beside it. Custom data of a dot: (run, method)."""
+    figure = go.Figure()
+    place = list(range(len(table) - 1, -1, -1))
+    known = [(y, floor) for y, floor in zip(place, table["floor_p95"], strict=True) if np.isfinite(floor)]
+    figure.add_trace(
+        go.Scatter(
+            x=table["klom_p95"],
+            y=place,
+            mode="markers+text",
+            text=[f"{value:.1f}" for value in table["klom_p95"]],
+            textposition=["middle left" if value > 10 else "middle right" for value in table["klom_p95"]],
+            textfont={"size": 11},
+            marker={"size": 9, "color": colours.unlearned},
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 1}},
+            customdata=table[["run", "method"]].to_numpy(),
+            hovertext=[_hover(row) for _, row in table.iterrows()],
+            hoverinfo="text",
+            cliponaxis=False,
+        )
+    )
+    labels = [_plain(about(row)) for _, row in table.iterrows()]
+    figure.update_yaxes(tickvals=place, ticktext=labels, range=[-0.6, len(table) - 0.4], showgrid=False)
+    figure.update_xaxes(
+        range=list(KLOM_RANGE), tickvals=[0, 2, 4, 6, 8, 10], fixedrange=True,
+        title_text="KLOM on the forget set, 95th percentile (nats)",
+    )  # fmt: skip
+    figure.update_yaxes(fixedrange=True)
+    shapes = [*floor_shapes(known, colours), ceiling_shape(colours)]
+    figure.update_layout(shapes=shapes, showlegend=False, hovermode="closest", clickmode="event+select")
+    return styled(figure, colours, height=86 + 28 * max(1, len(table))).update_layout(margin={"t": 8})
+
+
+def _hover(row: pd.Series) -> str:
+    floor = "not measured" if pd.isna(row["floor_p95"]) else f"{row['floor_p95']:.2f}"
+    cost = "" if pd.isna(row["compute"]) else f"<br>{row['compute']:.0%} of a retrain's compute"
+    return f"KLOM p95 {row['klom_p95']:.2f}, floor {floor}, {row['models']} models{cost}"
+
+
+def _plain(text: str) -> str:
+    """Take away what plotly would read as markup."""
+    return "".join(c for c in text if c not in "<>&")

@@ -1,0 +1,152 @@
+"""Choosing the pictures of an experiment: those that come along, own ones, published ones, and a look at them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from engine.launch import ROOT
+from engine.store import StoreError
+from pages.ui import asking, say, upload, workspace
+
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz")
+_OWN = "own:"
+_MOST_LISTED = 200
+
+
+def data_folder() -> Path:
+    """Return the only folder whose pictures a page offers: ``FORGETSCOPE_DATA``, else ``data`` beside ``engine``."""
+    return Path(os.environ.get("FORGETSCOPE_DATA") or ROOT / "data").expanduser().absolute()
+
+
+def own_pictures() -> dict[str, str]:
+    """Return the folders and archives in :func:`data_folder` by name; visitors choose from these and type no paths."""
+    try:
+        entries = sorted(data_folder().iterdir(), key=lambda path: path.name.lower())
+    except OSError:
+        return {}
+    found = [p for p in entries if not p.name.startswith(".") and (p.is_dir() or p.name.lower().endswith(_ARCHIVES))]
+    return {path.name: str(path) for path in found[:_MOST_LISTED]}
+
+
+def facts(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return name, hash, classes, shape and sizes of a data set that was read before, ``None`` of any other."""
+    try:
+        artefact = workspace.store().artefact("data", {"dataset": dict(choice)})
+        return artefact.read("whole").json("info") if artefact.has("whole") else None
+    except StoreError:
+        return None
+
+
+def picker(words: Mapping[str, Any], seed: Mapping[str, Any], reasons: list[str]) -> dict[str, Any]:
+    """Draw the choice of data set and what is known about it; ``seed`` is what a setup chose before.
+
+    What keeps it from being used is added to ``reasons``.
+    """
+    own = own_pictures()
+    by_family: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in words["datasets"]:
+        by_family.setdefault(entry["card"]["family"], []).append(entry)
+    downloads = [entry["key"] for entry in by_family.get("download", [])]
+    uploads = {upload.option(one.id): one for one in upload.listed()}
+    linked = upload.of_dataset(dict(seed))
+    if linked is not None:
+        uploads.setdefault(upload.option(linked.id), linked)
+    offered = [entry["key"] for entry in by_family.get("embedded", [])]
+    offered += [*uploads, *(_OWN + name for name in own), *downloads]
+    labels = _labels(words, offered, uploads, downloads)
+    default = _option(seed, own, offered)
+    # A new upload is chosen as soon as it was read.
+    fresh = st.session_state.pop("pick-data", None)
+    if fresh in offered:
+        st.session_state["data"] = fresh
+    picked = st.selectbox(
+        "Data set",
+        offered,
+        index=offered.index(default),
+        format_func=labels.__getitem__,
+        key="data",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if picked in uploads:
+        choice = upload.dataset(uploads[picked])
+    elif picked.startswith(_OWN):
+        choice = {"key": "folder", "path": own[picked.removeprefix(_OWN)]}
+    else:
+        choice = {"key": picked}
+    _about(words, choice, reasons, download=picked in downloads)
+    return choice
+
+
+def _labels(
+    words: Mapping[str, Any], offered: list[str], uploads: Mapping[str, Any], downloads: list[str]
+) -> dict[str, str]:
+    """Return what each choice is called; names are what the URL holds, so no two are the same."""
+    labels: dict[str, str] = {}
+    for one in offered:
+        if one in uploads:
+            mine = uploads[one].owner == workspace.visitor()
+            name = f"{uploads[one].name} ({'yours' if mine else 'shared'})"
+        elif one.startswith(_OWN):
+            name = one.removeprefix(_OWN)
+        else:
+            name = say.card_name(words, "datasets", one) + (" (download)" if one in downloads else "")
+        taken = name in labels.values()
+        labels[one] = f"{name} {one.removeprefix('up:')[:6]}" if taken else name
+    return labels
+
+
+def _option(seed: Mapping[str, Any], own: Mapping[str, str], offered: list[str]) -> str:
+    """Return the choice that a recipe's data set stands for, the first of all when it is not offered."""
+    known = upload.of_dataset(dict(seed))
+    if known is not None:
+        wanted = upload.option(known.id)
+    else:
+        name = next((name for name, path in own.items() if path == seed.get("path")), None)
+        wanted = str(seed.get("key")) if name is None else _OWN + name
+    return wanted if wanted in offered else offered[0]
+
+
+def _about(words: Mapping[str, Any], choice: dict[str, Any], reasons: list[str], *, download: bool) -> None:
+    known = facts(choice)
+    if known is not None:
+        _, height, width = known["shape"]
+        said(
+            f"{known['train']:,} pictures to train on, {known['test']:,} to test, {width}×{height} pixels, "
+            f"{say.count(len(known['classes']), 'class', 'classes')}."
+            + (" Fetched before; needs no network." if download else "")
+        )
+        return
+    entry = next(entry for entry in words["datasets"] if entry["key"] == choice["key"])
+    said("Your pictures, one folder per class." if choice["key"] == "folder" else entry["card"]["summary"])
+    if download:
+        fetching = f"fetch-{choice['key']}"
+        if not st.session_state.get(fetching):
+            said("Needs the network once; nothing about you is sent.")
+            if st.button("Fetch it", key="fetch"):
+                st.session_state[fetching] = True
+                st.rerun()
+            reasons.append("Fetch the pictures first; then what the run takes can be said.")
+            return
+    elif choice["key"] != "folder":
+        return  # comes along: the estimate reads it on the way
+    reply = asking.ask({"kind": "data", "dataset": choice}, key="data")
+    if reply.ready:
+        st.rerun()
+    elif reply.error:
+        if download:
+            st.session_state.pop(f"fetch-{choice['key']}", None)
+        reasons.append(say.sentence(reply.error))
+    else:
+        asking.wait(reply, what="Fetching" if download else "Reading the pictures", key="data")
+        reasons.append("The pictures are being read.")
+
+
+def said(text: str) -> None:
+    """Write a quiet line."""
+    st.html(f'<p class="fs-small">{say.escaped(text)}</p>')

@@ -1,0 +1,206 @@
+"""Two to five runs side by side, ``?compare=id1,id2``: their numbers, curves, and what was set differently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from engine.queue import RunRow
+from engine.theme import Look
+from engine.views import compare as view
+from engine.views import curves as curves_view
+from pages.ui import curves, frame, runs, say, show, unlearn_parts, workspace
+from pages.ui.controls import switch
+
+
+def asked() -> tuple[list[RunRow], list[str]]:
+    """Return the runs the URL asks to compare, at most five, each once, and the ids that name no run."""
+    ids = list(dict.fromkeys(filter(None, st.query_params.get("compare", "").split(","))))[: view.MOST]
+    found = {run_id: runs.find(run_id) for run_id in ids}
+    return [row for row in found.values() if row is not None], [run_id for run_id, row in found.items() if row is None]
+
+
+def page(rows: Sequence[RunRow], missing: Sequence[str]) -> None:
+    """Draw the comparison."""
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute", key="run-head"):
+        st.title(f"{len(rows)} runs side by side" if len(rows) > 1 else "Compare", anchor=False)
+        st.button("Back to the runs", key="another", type="tertiary", on_click=unlearn_parts.leave)
+    if missing:
+        st.html(
+            f'<p class="fs-small strong">{say.count(len(missing), "run")} of this link '
+            f"{'is' if len(missing) == 1 else 'are'} not in this store any more.</p>"
+        )
+    if len(rows) < 2:
+        st.html('<p class="fs-lead">Choose two to five runs in the list below, then press Compare.</p>')
+        return
+    letters = view.letters([row.id for row in rows])
+    _which(rows, letters)
+    _differences(rows, letters)
+    _curves(rows, letters)
+    _numbers(rows, letters)
+
+
+def _which(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
+    notes = workspace.shelf().notes(row.id for row in rows)
+    for row in rows:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"letter-{row.id}"):
+            tags = "".join(
+                f'<span class="fs-tag">{say.escaped(t)}</span>' for t in getattr(notes.get(row.id), "tags", ())
+            )
+            st.html(
+                f'<p class="fs-small strong"><b>{letters[row.id]}</b> {say.escaped(row.label)} '
+                f'<span class="fs-quiet">{row.status}, {say.ago(row.created)}</span>{tags}</p>',
+                width="content",
+            )
+            if st.button("Curves", key=f"curves-{row.id}", type="tertiary"):
+                runs.show(row.id, runs.UNLEARN_PAGE)
+            runs.link(runs.KLOM_PAGE, "KLOM", run_id=row.id)
+
+
+def _differences(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
+    show.heading(view.DIFFERENCES)
+    table = differences(rows, letters)
+    if table.empty:
+        st.html('<p class="fs-small strong">Nothing: these runs have the same settings.</p>')
+        return
+    with st.container(key="differences"):
+        st.dataframe(
+            table,
+            hide_index=True,
+            height="content",
+            column_config={"part": "Of", "setting": "Setting"},
+        )
+
+
+def differences(rows: Sequence[RunRow], letters: Mapping[str, str]) -> pd.DataFrame:
+    """Return what differs, with names a reader knows instead of keys."""
+    words = workspace.words()
+    table = view.differences({letters[row.id]: row.recipe for row in rows})
+    labels = {
+        (group, entry["key"], field["name"]): field["label"]
+        for group in ("models", "forget", "methods", "datasets")
+        for entry in words[group]
+        for field in entry["fields"]
+    }
+    plain = {f["name"]: f["label"] for group in ("training", "ensemble", "measuring") for f in words[group]}
+    groups = {"Model": "models", "Forget set": "forget", "Data": "datasets"}
+    keys = {"Model": "model", "Forget set": "forget", "Data": "dataset"}
+
+    def setting(part: str, name: str) -> str:
+        if part.startswith("method:"):
+            return str(labels.get(("methods", part.split(":")[1], name), name)) if name else "is among the methods"
+        if not name:
+            return "" if part == "Seed" else "kind"
+        if part in groups:
+            here = [str(row.recipe[keys[part]].get("key")) for row in rows]
+            return str(next((labels[groups[part], k, name] for k in here if (groups[part], k, name) in labels), name))
+        return str(plain.get(name, name))
+
+    def title(part: str) -> str:
+        if not part.startswith("method:"):
+            return part
+        _, key, *number = part.split(":")
+        return say.card_name(words, "methods", key) + (f", variant {number[0]}" if number else "")
+
+    found = [(setting(p, s), title(p)) for p, s in zip(table["part"], table["setting"], strict=True)]
+    table["setting"], table["part"] = [s for s, _ in found], [p for _, p in found]
+    for row in rows:
+        table[letters[row.id]] = [say.named(str(value)) for value in table[letters[row.id]]]
+    return table
+
+
+def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
+    measured = {letters[row.id]: unlearn_parts.measured(row)[0] for row in rows}
+    whole = view.overlaid(measured)
+    if whole.ways.empty:
+        return
+    keys = {
+        f"{letters[row.id]}|{method}": choice["key"]
+        for row in rows
+        for method, choice in zip(say.method_names(workspace.words(), row.recipe), row.recipe["methods"], strict=True)
+    }
+    here = list(dict.fromkeys(keys[m] for m in whole.ways["method"] if m in keys))
+    words = workspace.words()
+    with st.container(horizontal=True, vertical_alignment="center", key="curve-switches"):
+        common = _common(here, keys)
+        method = switch(
+            "Method", here, key="only", default=common, name=lambda key: say.card_name(words, "methods", key)
+        )
+        shown = switch(
+            "Quantity", list(unlearn_parts.SHOWN), key="curve", default="margin", name=lambda k: unlearn_parts.SHOWN[k]
+        )
+        axis = switch("Along", list(curves_view.AXES), key="along", default="step", name=lambda k: curves_view.AXES[k])
+    some = whole.ways[whole.ways["method"].map(keys) == method].reset_index(drop=True)
+    found = curves_view.Curves(some, whole.levels, whole.retrain)
+    quantities = tuple(curves_view.QUANTITIES) if shown == "all" else (shown,)
+    shades = {name: i for i, name in enumerate(dict.fromkeys(some["method"]))}
+
+    def draw(colours: Look) -> go.Figure:
+        ids = ",".join(row.id for row in rows)
+        return curves_view.figure(
+            found, colours, quantities=quantities, axis=axis, shades=shades, revision=f"{ids}|{axis}|{shown}|{method}"
+        )
+
+    show.heading(curves_view.CARD)
+    if (first := next((letter for letter, found in measured.items() if not found.levels.empty), "")) and len(rows) > 1:
+        st.html(f'<p class="fs-small">The band and the orange line are those of run {first}.</p>')
+    with st.container(key="curves"):
+        curves.draw(
+            draw(frame.colours()),
+            plotly_js=curves.address(),
+            key="compare-chart",
+            alt=f"Curves of {say.card_name(words, 'methods', method)} in {len(rows)} runs. Escape shows all.",
+        )
+    show.behind(curves_view.CARD, "compared-curves", found.ways, draw, subject=", ".join(row.label for row in rows))
+
+
+def _common(here: Sequence[str], keys: Mapping[str, str]) -> str:
+    """Return the method to look at first: the one that most runs have, of those that do something."""
+    held = {key: len({method.split("|")[0] for method, k in keys.items() if k == key}) for key in here}
+    return max(here, key=lambda key: (key != "do_nothing", held[key]))
+
+
+def _numbers(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
+    entries = []
+    for row in rows:
+        newest = {r.method_id: r.payload for r in workspace.queue().results(row.id)}
+        for method, name in say.method_names(workspace.words(), row.recipe).items():
+            if method in newest:
+                entries.append(view.Entry(letters[row.id], method, name, newest[method]["rows"]))
+    show.heading(view.CARD)
+    table = view.table(entries)
+    if table.empty:
+        st.html('<p class="fs-small strong">None of them is measured yet.</p>')
+        return
+    number = st.column_config.NumberColumn
+    with st.container(key="numbers"):
+        st.dataframe(
+            table.assign(**{name: 100 * table[name] for name in ("accuracy", "accuracy_oracle", "compute")}),
+            hide_index=True,
+            placeholder="",
+            height="content" if len(table) < 16 else 480,
+            column_config={
+                "run": "Run",
+                "method": "Method",
+                "split": "Split",
+                "models": number("Models"),
+                "klom_p95": number("KLOM p95", format="%.2f"),
+                "floor_p95": number("Floor", format="%.2f", help="What two sets of oracles score."),
+                "accuracy": number("Accuracy", format="%.1f%%"),
+                "accuracy_oracle": number("Oracle's", format="%.1f%%"),
+                "compute": number("Compute", format="%.1f%%", help="As a share of a retrain."),
+                "seconds": number("Seconds", format="%.1f"),
+            },
+        )
+    st.download_button(
+        "Numbers (CSV)",
+        data=lambda: table.to_csv(index=False).encode(),
+        file_name="forgetscope-compare.csv",
+        mime="text/csv",
+        key="csv-compare",
+        on_click="ignore",
+        type="tertiary",
+    )

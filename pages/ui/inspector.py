@@ -1,0 +1,292 @@
+"""The point inspector, the same on every page: one picture, what the ensembles say of it, and what resembles it.
+
+A page draws it beside its figures with :func:`panel`, or over them with :func:`open` and :func:`linked`. The point is
+in the URL as ``point``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from engine.pictures import Pictures
+from engine.queue import RunRow
+from engine.store import StoreError
+from engine.theme import Look
+from engine.views import headline, margins, onepoint, trajectory
+from engine.views.base import SPLIT_TITLES, ViewCard
+from pages.ui import neighbours, results, runs, say, show, workspace
+
+_TALL = 210
+"""Height of a figure beside others, in pixels."""
+
+
+def point(total: int, *, default: int | None = None) -> int | None:
+    """Return the point the URL names, if it is one of ``total``, else ``default``."""
+    asked = st.query_params.get("point", "")
+    if asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < total:
+        return int(asked)
+    return default
+
+
+def pick(number: int) -> None:
+    """Choose a point: it goes into the URL."""
+    st.query_params["point"] = str(number)
+
+
+def open(run: RunRow | None, number: int, data_hash: str) -> None:  # noqa: A001 - what it does, said as inspector.open
+    """Open the inspector of one point over the page.
+
+    A page that runs again closes a dialog, so one that may (because it polls, or is reloaded) calls :func:`linked` at
+    its end in every run.
+    """
+    pick(number)
+    _dialog(run, number, data_hash)
+
+
+def linked(run: RunRow | None, data_hash: str) -> None:
+    """Open the inspector when the URL names a point of this data set; it stays open while the page runs again."""
+    images = workspace.pictures(data_hash)
+    number = None if images is None else point(len(images))
+    if number is not None:
+        _dialog(run, number, data_hash)
+
+
+def _close() -> None:
+    st.query_params.pop("point", None)
+
+
+@st.dialog("One picture", width="large", on_dismiss=_close)
+def _dialog(run: RunRow | None, number: int, data_hash: str) -> None:
+    images = workspace.pictures(data_hash)
+    # Inside the dialog only the dialog runs again: where one has walked to is in the URL.
+    here = point(len(images), default=number) if images is not None else number
+    panel(run, number if here is None else here, data_hash=data_hash, key="inspector", wide=True)
+
+
+def panel(
+    run: RunRow | None,
+    number: int,
+    *,
+    data_hash: str,
+    key: str,
+    method: str | None = None,
+    convention: str = "",
+    among: Sequence[int] | None = None,
+    wide: bool = False,
+    below: DeltaGenerator | None = None,
+) -> None:
+    """Draw everything known about point ``number`` into the current container.
+
+    Args:
+        run: the run whose results are shown; without one, or before it has any, picture and neighbours are.
+        number: a training picture from 0, then test pictures.
+        data_hash: of the data set the point belongs to.
+        key: begins the names of the widgets; may be empty on a page that shows one panel.
+        method: the method to look at; None lets the visitor choose.
+        convention: of KLOM; empty is the one the run asked for.
+        among: the order in which "previous" and "next" walk; None is by number.
+        wide: whether there is room for two columns.
+        below: where the figures that compare methods go, side by side; None is under the others.
+    """
+    images = workspace.pictures(data_hash)
+    measured = [] if run is None else results.results(run)
+    measured = [result for result in measured if result.data_hash == data_hash]
+    prefix = f"{key}-" if key else ""
+    result = None
+    if measured:
+        names = {r.method: r.name for r in measured}
+        if method is None:
+            best = headline.closest(headline.frame([(r.method, r.name, r.rows) for r in measured]))
+            first = list(names).index(best) if best in names else 0
+            method = st.selectbox("Method", list(names), first, names.__getitem__, key=f"{prefix}method")
+        result = next((r for r in measured if r.method == method), measured[0])
+    try:
+        seen = None if result is None else _seen(result, number, convention or result.convention)
+    except (StoreError, IndexError) as error:
+        st.warning(f"This point's margins cannot be shown: {say.plain(error)}")
+        seen = None
+    left = right = st.container(gap="xsmall")
+    if wide and seen is not None:
+        left, right = st.columns(2, gap="large")
+    with left:
+        if not wide:
+            show.heading(margins.CARD)
+        _facts(images, result, seen, number)
+        _ways(images, result, number, among, prefix)
+        neighbours.draw(
+            run,
+            images,
+            number,
+            data_hash=data_hash,
+            split_of=(lambda _point: "") if result is None else result.split_of,
+            pick=pick,
+            key=f"{prefix}alike",
+        )
+    if result is None or seen is None or run is None:
+        return
+    subject = f"point {number}; data and run: {run.label}; {run.id}; {result.models} models of each kind"
+    with right:
+        _margins(result, seen, f"{prefix}margins", subject, titled=wide)
+    if below is not None:
+        with below:
+            left, right = st.columns([7, 5], gap="large")
+    with left:
+        _methods(measured, number, result.method, convention, f"{prefix}every-method", subject)
+    with right:
+        _way(measured, seen, number, result.method, f"{prefix}way", subject)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the ensembles of one method say of one point."""
+
+    margins: dict[str, np.ndarray]
+    tests: onepoint.Measured
+    right: dict[str, float]
+
+
+def _seen(result: results.Result, number: int, convention: str) -> _Seen:
+    found = result.margins(number, margins.ROLES)
+    return _Seen(found, _measured(result, number, convention, found), result.right(number))
+
+
+def _measured(result: results.Result, number: int, convention: str, found: dict[str, np.ndarray]) -> onepoint.Measured:
+    klom, floor = result.values(convention)
+    return onepoint.Measured(
+        result.method,
+        result.name,
+        float(klom[number]),
+        float(floor[number]),
+        unlearned=found["unlearned"],
+        oracle=found["oracle"],
+    )
+
+
+def _facts(images: Pictures | None, result: results.Result | None, seen: _Seen | None, number: int) -> None:
+    image = label = ""
+    if images is not None and number < len(images):
+        label = images.class_name(number)
+        image = f'<img src="{say.escaped(images.url(number))}" alt="picture of point {number}, {say.escaped(label)}">'
+    if result is not None:
+        place = SPLIT_TITLES[result.split_of(number)].lower()
+    else:
+        place = "training picture" if images is None or number < len(images.data.y_train) else "test picture"
+    rows = [("Point", f"{number}, {place}" + (f", label {label}" if label else ""))]
+    if seen is not None:
+        row = onepoint.frame([seen.tests]).iloc[0]
+        floor = f", floor {row['floor']:.2f}" if np.isfinite(row["floor"]) else ""
+        rows += [
+            ("KLOM", f"{row['klom']:.2f}{floor}"),
+            ("KS distance", onepoint.told(row["ks"], row["ks_p"])),
+            ("Welch t", onepoint.told(row["t"], row["t_p"])),
+        ]
+        if seen.right:
+            said = ", ".join(f"{role} {share:.0%}" for role, share in seen.right.items())
+            rows.append(("Answer right", said))
+    told = "".join(f"<dt>{say.escaped(k)}</dt><dd>{say.escaped(v)}</dd>" for k, v in rows)
+    st.html(f'<div class="fs-picture" id="fs-point">{image}<dl>{told}</dl></div>')
+
+
+def _ways(
+    images: Pictures | None, result: results.Result | None, number: int, among: Sequence[int] | None, prefix: str
+) -> None:
+    """Offer the points before and after, and the ways from this picture to the Forget set page."""
+    total = len(images) if images is not None else 0
+    order = list(among) if among is not None else range(total)
+    place = order.index(number) if number in order else None
+    train = 0 if images is None else len(images.data.y_train)
+    with st.container(horizontal=True, gap="small", key=f"{prefix}ways"):
+        for name, step in (("Previous", -1), ("Next", 1)):
+            there = 0 if place is None else place + step
+            st.button(
+                name,
+                key=f"{prefix}{name.lower()}",
+                type="tertiary",
+                disabled=place is None or not 0 <= there < len(order),
+                on_click=pick,
+                args=(order[there] if 0 <= there < len(order) else number,),
+            )
+        if number >= train:
+            return
+        for name, doing, fits in (
+            ("Forget this picture too", "add", result is None or result.split_of(number) == "retain"),
+            ("More like this", "like", True),
+        ):
+            if fits and st.button(name, key=f"{prefix}{doing}", type="tertiary"):
+                st.switch_page(runs.FORGET_PAGE, query_params={"point": str(number), "do": doing})
+
+
+def _margins(result: results.Result, seen: _Seen, key: str, subject: str, *, titled: bool) -> None:
+    if titled:
+        show.heading(margins.CARD)
+    table = margins.frame(**{role: seen.margins[role] for role in margins.ROLES})
+
+    def figure(colours: Look) -> go.Figure:
+        return margins.figure(table, colours, height=_TALL)
+
+    show.chart(figure, key, alt="Margins of this picture under originals, unlearned networks and oracles")
+    show.behind(margins.CARD, key, table, figure, subject=f"{subject}; method: {result.name}")
+
+
+def _methods(
+    measured: Sequence[results.Result], number: int, chosen: str, convention: str, key: str, subject: str
+) -> None:
+    if len(measured) < 2:
+        return
+    rows = []
+    for result in measured:
+        try:
+            rows.append(
+                _measured(
+                    result, number, convention or result.convention, result.margins(number, ("unlearned", "oracle"))
+                )
+            )
+        except StoreError as error:
+            st.html(f'<p class="fs-small">{say.escaped(result.name)} cannot be shown: {say.escaped(error)}</p>')
+    table = onepoint.frame(rows)
+
+    def figure(colours: Look) -> go.Figure:
+        return onepoint.figure(table, colours, chosen=chosen)
+
+    show.heading(onepoint.CARD)
+    show.chart(figure, key, alt="KLOM of this picture under every method, with its noise floor")
+    show.behind(onepoint.CARD, key, table.drop(columns="method"), figure, subject=subject)
+
+
+def _way(measured: Sequence[results.Result], seen: _Seen, number: int, chosen: str, key: str, subject: str) -> None:
+    card: ViewCard = trajectory.CARD
+    try:
+        tracks = [track for result in measured if (track := result.track(number)) is not None]
+    except StoreError as error:
+        st.html(f'<p class="fs-small">Its way cannot be shown: {say.escaped(error)}</p>')
+        return
+    if not tracks:
+        show.heading(card)
+        st.html(
+            '<p class="fs-small">This picture was not followed while the methods ran: of each split at most 500 are, '
+            "and runs made before pictures were followed have none.</p>"
+        )
+        return
+    table = trajectory.frame(
+        [track for track in tracks if len(track.margin) > 1],
+        oracle=seen.margins["oracle"],
+        original=seen.margins["original"],
+    )
+    if table.empty:
+        return
+    show.heading(card)
+    said = trajectory.said(table, chosen)
+    if said:
+        st.html(f'<p class="fs-small strong">{say.escaped(said)}</p>')
+
+    def figure(colours: Look) -> go.Figure:
+        return trajectory.figure(table, colours, chosen=chosen, height=_TALL)
+
+    show.chart(figure, key, alt="Mean margin of this picture along each method's run, with the oracles' band")
+    show.behind(card, key, table.drop(columns="method"), figure, subject=subject)

@@ -1,0 +1,47 @@
+"""The end of the KLOM page: whether the ensembles are large enough for what is read off them."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from engine.metrics.klom import MetricError
+from engine.queue import RunRow
+from engine.store import StoreError
+from engine.theme import Look
+from engine.views import enough, headline
+from pages.ui import klom_words, results, say, show
+from pages.ui.controls import switch
+
+
+def draw(run: RunRow, result: results.Result, convention: str, statistic: str) -> None:
+    """Show floor and KLOM of one method measured with fewer of its models, and the answer in words.
+
+    The median is read off as the mean: both speak about the bulk of the points.
+    """
+    with (
+        st.container(key="enough-part"),
+        st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"),
+    ):
+        show.heading(enough.CARD)
+        shown = switch(
+            "Statistic of the curve",
+            enough.STATISTICS,
+            key="curve",
+            default="p95" if statistic == "p95" else "mean",
+            name=lambda key: headline.STATISTICS[key],
+        )
+    try:
+        table = result.by_size(convention)
+    except (StoreError, MetricError) as error:
+        st.warning(f"The curve cannot be drawn: {say.plain(error)}")
+        return
+    st.html(f'<p class="fs-small strong">{say.escaped(enough.said(table, result.name, statistic=shown))}</p>')
+    if table.empty:
+        return
+
+    def figure(colours: Look) -> go.Figure:
+        return enough.figure(table, colours, name=result.name, statistic=shown)
+
+    show.chart(figure, "enough", alt="Noise floor and KLOM over the number of models, per split")
+    show.behind(enough.CARD, "enough", table, figure, subject=klom_words.subject(run, [result], convention))

@@ -1,0 +1,93 @@
+"""The top of the KLOM page: every method's number per split, in the statistic and convention one asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from engine.metrics.klom import CONVENTIONS
+from engine.queue import RunRow
+from engine.store import StoreError
+from engine.theme import Look
+from engine.views import headline
+from engine.views.base import ViewCard
+from pages.ui import klom_words, results, say, show
+from pages.ui.controls import switch
+
+_MEANING = {"paper": "KL(oracle || unlearned), as the paper defines it",
+            "easydub": "KL(unlearned || oracle), as the released benchmark code computes it"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Head:
+    """Places on the page for what is said above the figure, and what was chosen there."""
+
+    verdict: DeltaGenerator
+    basis: DeltaGenerator
+    convention: str
+    statistic: str
+
+
+def head(asked: str) -> Head:
+    """Lay out the top and let the visitor choose convention and statistic; ``asked`` is the run's convention."""
+    verdict = st.container(key="verdict")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom", key="basis"):
+        basis = st.container(width="stretch")
+        convention = switch("KLOM convention", CONVENTIONS, key="convention", default=asked)
+        names = headline.STATISTICS
+        statistic = switch("Statistic", list(names), key="statistic", default="p95", name=lambda key: names[key])
+    return Head(verdict, basis, convention, statistic)
+
+
+def draw(run: RunRow, measured: Sequence[results.Result], method: str, head: Head) -> None:
+    """Show the verdict, what it rests on, and the figure; ``method`` is the one looked at closer."""
+    convention, statistic = head.convention, head.statistic
+    try:
+        rows = {r.method: r.rows_in(convention) for r in measured}
+    except StoreError as error:
+        st.warning(f"The {convention} convention cannot be shown: {say.plain(error)}")
+        convention = measured[0].convention
+        rows = {r.method: r.rows for r in measured}
+    table = klom_words.table(run, rows)
+    verdict = headline.verdict(table, statistic)
+    if verdict:
+        head.verdict.markdown(f"#### {verdict}")
+    head.basis.html(f'<p class="fs-small">{say.escaped(klom_words.basis(run, measured, convention))}</p>')
+
+    def choose(data: Sequence[Any]) -> None:
+        st.session_state["method"], st.session_state["split"] = data[0], data[1]
+
+    def figure(colours: Look) -> go.Figure:
+        return headline.figure(table, colours, chosen=method, statistic=statistic)
+
+    show.chart(figure, "headline", on_click=choose, alt="KLOM per method and split with intervals and noise floor")
+    columns = klom_words.columns(statistic)
+    show.behind(
+        _card(statistic, convention),
+        "headline",
+        table,
+        figure,
+        subject=klom_words.subject(run, measured, convention),
+        columns=columns,
+        order=list(columns),
+    )
+    low = headline.columns(statistic)[1]
+    if convention == measured[0].convention and statistic != "p95" and table[low].isna().all():
+        _note("This run was measured before intervals of the mean and the median were kept; run it again to have them.")
+    for text in klom_words.warnings(measured):
+        _note(text)
+
+
+def _card(statistic: str, convention: str) -> ViewCard:
+    card = headline.card(statistic)
+    return dataclasses.replace(card, how=f"{card.how} KLOM is {_MEANING[convention]}.")
+
+
+def _note(text: str) -> None:
+    st.html(f'<p class="fs-small"><span class="fs-dot bad"></span>{say.escaped(text)}</p>')

@@ -1,0 +1,82 @@
+"""The KLOM page's words: what the numbers rest on, what to know about them, and the headline's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from engine.queue import RunRow
+from engine.records import SPLITS, Recipe
+from engine.views import headline
+from pages.ui import results, say, workspace
+
+
+def table(run: RunRow, rows: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
+    """Return the headline's rows for every method of the recipe; those not measured yet hold no numbers."""
+    empty = [{"split": split} for split in SPLITS]
+    names = say.method_names(workspace.words(), run.recipe)
+    return headline.frame([(method, name, rows.get(method, empty)) for method, name in names.items()])
+
+
+def basis(run: RunRow, measured: Sequence[results.Result], convention: str) -> str:
+    """Say which convention is shown, which one was asked for, and how many models the numbers rest on."""
+    total = Recipe.from_json(run.recipe).ensemble.models
+    sizes = sorted({r.models for r in measured})
+    said = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    so_far = "" if sizes[0] == total else f" so far, of {total}"
+    asked = measured[0].convention
+    other = "" if convention == asked else f" (this run asked for {asked}: no intervals were measured)"
+    return f"KLOM, {convention} convention{other}; {said} models of each kind{so_far}. Click a dot to look closer."
+
+
+def subject(run: RunRow, measured: Sequence[results.Result], convention: str = "") -> str:
+    """Return what a downloaded figure is about: data, model, forget set, ensemble, methods, convention, run."""
+    about = say.subject(workspace.words(), run.recipe)
+    names = ", ".join(r.name for r in measured)
+    kept = f"; KLOM convention: {convention}" if convention else ""
+    return f"{'; '.join(f'{k}: {v}' for k, v in about.items())}; methods: {names}{kept}; run {run.id}"
+
+
+def warnings(measured: Sequence[results.Result]) -> list[str]:
+    """Return what a reader should know, each sentence once, with the methods it is about unless it is all of them."""
+    said: dict[str, list[str]] = {}
+    for result in measured:
+        for row in result.rows:
+            for text in row.get("warnings") or []:
+                if result.name not in said.setdefault(text, []):
+                    said[text].append(result.name)
+    everyone = len(measured)
+    who = {text: f"{len(names)} methods" if len(names) > 2 else ", ".join(names) for text, names in said.items()}
+    return [text if len(names) == everyone else f"{who[text]}: {text}" for text, names in said.items()]
+
+
+def columns(statistic: str) -> dict[str, Any]:
+    """Return the headline table's columns in order, those of the statistic shown first."""
+    value, low, high, floor = headline.columns(statistic)
+    called = headline.STATISTICS[statistic].lower()
+    others = {
+        headline.columns(other)[0]: _number(f"KLOM {other}", f"{headline.STATISTICS[other]} over points.")
+        for other in headline.STATISTICS
+        if other != statistic
+    }
+    return {
+        "name": st.column_config.TextColumn("Method", pinned=True),
+        "split": st.column_config.TextColumn("Split"),
+        value: _number(f"KLOM {statistic}", f"The {called} over points, in nats."),
+        low: _number("low", "95 % bootstrap interval over models, lower end."),
+        high: _number("high", "95 % bootstrap interval over models, upper end."),
+        floor: _number(f"floor {statistic}", "The same for two ensembles of oracles."),
+        **others,
+        "accuracy": _number("accuracy", "Of the unlearned networks.", "percent"),
+        "accuracy_oracle": _number("oracle's", "Accuracy of the oracles.", "percent"),
+        "compute": _number("of a retrain", "Compute as a share of a retrain.", "percent"),
+        "seconds": _number("seconds", "Of all models together.", "%.1f"),
+        "models": _number("models", "Per ensemble.", "%d"),
+    }
+
+
+def _number(title: str, help_text: str, form: str = "%.2f") -> Any:
+    return st.column_config.NumberColumn(title, help=help_text, format=form)

@@ -1,0 +1,191 @@
+"""The methods of the setup at hand: which, each with a form made from its knobs, and further variants of the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from engine.records import digest
+from pages.ui import draft, knobs, say, workspace
+
+_ROWS, _SEEN, _LATEST = "method-rows", "method-rows-of", "method-latest"
+_COLUMNS = 3
+
+
+def form() -> list[dict[str, Any]]:
+    """Draw the picker and one form per method, keep what they say in the draft, and return it."""
+    words = workspace.words()
+    entries = {entry["key"]: entry for entry in words["methods"]}
+    rows = _rows(entries)
+    _picker(entries, rows)
+    methods = []
+    latest: dict[int, dict[str, Any]] = {}
+    st.session_state[_LATEST] = latest
+    for start in range(0, len(rows), 2):
+        for place, row in zip(st.columns(2, gap="large"), rows[start : start + 2], strict=False):
+            with place:
+                latest[row["id"]] = _method(entries[row["key"]], row)
+                methods.append({"key": row["key"], **latest[row["id"]]})
+    if methods != draft.current()["methods"]:
+        draft.update(methods=methods)
+    st.session_state[_SEEN] = digest(methods)
+    return methods
+
+
+def twins(methods: Sequence[Mapping[str, Any]]) -> str:
+    """Return a sentence about a method listed twice with the same settings; empty if there is none."""
+    seen: set[str] = set()
+    for method in methods:
+        if digest(dict(method)) in seen:
+            name = say.card_name(workspace.words(), "methods", method["key"])
+            return f"{name} is listed twice with the same settings. Change or remove one of them."
+        seen.add(digest(dict(method)))
+    return ""
+
+
+def _rows(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows on the page; made anew from the draft when it was changed elsewhere or the page was left.
+
+    A row's values are what its widgets began with: a new id gives new widgets.
+    """
+    wanted = [dict(method) for method in draft.current()["methods"] if method.get("key") in entries]
+    rows = st.session_state.get(_ROWS)
+    if rows is None or _pick_key() not in st.session_state or st.session_state.get(_SEEN) != digest(wanted):
+        rows = [_row(method["key"], knobs.known(entries[method["key"]]["fields"], method)) for method in wanted]
+        st.session_state[_ROWS] = rows
+        st.session_state["method-pick"] = st.session_state.get("method-pick", 0) + 1
+        st.session_state[_pick_key()] = list(dict.fromkeys(row["key"] for row in rows))
+    return rows
+
+
+def _row(key: str, values: Mapping[str, Any], *, advanced: bool = False) -> dict[str, Any]:
+    st.session_state["method-id"] = st.session_state.get("method-id", 0) + 1
+    return {"id": st.session_state["method-id"], "key": key, "values": dict(values), "advanced": advanced}
+
+
+def _pick_key() -> str:
+    return f"methods-{st.session_state.get('method-pick', 0)}"
+
+
+def _changed(rows: list[dict[str, Any]]) -> None:
+    """Take over rows that a button changed, and keep them in the draft at once."""
+    latest: Mapping[int, dict[str, Any]] = st.session_state.get(_LATEST, {})
+    methods = [{"key": row["key"], **latest.get(row["id"], row["values"])} for row in rows]
+    st.session_state[_ROWS] = rows
+    st.session_state[_SEEN] = digest(methods)
+    draft.update(methods=methods)
+
+
+def _picker(entries: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
+    def picked() -> None:
+        chosen = list(st.session_state[_pick_key()])
+        kept = [row for row in st.session_state[_ROWS] if row["key"] in chosen]
+        known = {row["key"] for row in kept}
+        kept += [_row(key, knobs.known(entries[key]["fields"], {})) for key in chosen if key not in known]
+        order = list(entries)
+        _changed(sorted(kept, key=lambda row: order.index(row["key"])))
+
+    with st.container(horizontal=True, vertical_alignment="center", key="pick"):
+        st.pills(
+            "Methods",
+            list(entries),
+            selection_mode="multi",
+            format_func=lambda key: entries[key]["card"]["name"],
+            key=_pick_key(),
+            on_change=picked,
+            label_visibility="collapsed",
+            width="stretch",
+            wrap=True,
+        )
+        _copy()
+    if not rows:
+        st.html('<p class="fs-lead">Pick one or more methods: each becomes a line in the same picture.</p>')
+
+
+def _method(entry: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw one method and return its values."""
+    card, fields = entry["card"], entry["fields"]
+    with st.container(key=f"card-method-{row['id']}", gap="xsmall"):
+        reads = " and ".join(card["reads"]) or "nothing"
+        facts = [f"Reads {reads}", f"costs {card['cost']}" if card["cost"] not in ("", "none") else "costs nothing"]
+        st.html(
+            f'<div class="fs-card"><p class="fs-step">{say.escaped(card["name"])}</p>'
+            f'<p class="fs-small">{say.escaped(card["summary"])}</p>'
+            f'<p class="fs-small">{say.escaped("; ".join(facts))}.</p></div>'
+        )
+        values = knobs.form(
+            fields, f"m{row['id']}", advanced=row["advanced"], columns=_COLUMNS, defaults=row["values"], linked=False
+        )
+        hidden = [f for f in fields if f["advanced"] and not row["advanced"] and values[f["name"]] != f["default"]]
+        if hidden:
+            told = ", ".join(f"{f['label']} {values[f['name']]}" for f in hidden)
+            st.html(f'<p class="fs-small strong">Also changed: {say.escaped(told)}</p>')
+        _acts(entry, row, changed=any(values[f["name"]] != f["default"] for f in fields))
+    return values
+
+
+def _acts(entry: Mapping[str, Any], row: Mapping[str, Any], *, changed: bool) -> None:
+    fields, number = entry["fields"], row["id"]
+
+    def replace(*new: dict[str, Any]) -> None:
+        rows = st.session_state[_ROWS]
+        place = next((i for i, other in enumerate(rows) if other["id"] == number), None)
+        if place is not None:
+            _changed([*rows[:place], *new, *rows[place + 1 :]])
+        st.session_state[_pick_key()] = list(dict.fromkeys(r["key"] for r in st.session_state[_ROWS]))
+
+    def values() -> dict[str, Any]:
+        return dict(st.session_state[_LATEST].get(number, row["values"]))
+
+    def fold() -> None:
+        replace(_row(row["key"], values(), advanced=not row["advanced"]))
+
+    def variant() -> None:
+        again = _row(row["key"], values(), advanced=row["advanced"])
+        replace(dict(row), again)
+
+    def reset() -> None:
+        replace(_row(row["key"], knobs.known(fields, {}), advanced=row["advanced"]))
+
+    def remove() -> None:
+        replace()
+
+    with st.container(horizontal=True, gap="small", key=f"acts-{number}"):
+        if any(f["advanced"] for f in fields):
+            label = "Fewer settings" if row["advanced"] else "All settings"
+            st.button(label, key=f"fold-{number}", type="tertiary", on_click=fold)
+        if fields:
+            said = "The same method again, to run with other settings beside it."
+            st.button("Add a variant", key=f"variant-{number}", type="tertiary", on_click=variant, help=said)
+        if changed:
+            st.button("Reset", key=f"reset-{number}", type="tertiary", on_click=reset, help="Back to the defaults.")
+        st.button("Remove", key=f"remove-{number}", type="tertiary", on_click=remove)
+
+
+def _copy() -> None:
+    """Offer the methods and settings of another run."""
+    others = workspace.queue().runs(limit=50)
+    if not others:
+        return
+    with st.popover("Copy from a run", key="copy", on_change="rerun") as menu:
+        if not menu.open:
+            return
+        names = {row.id: f"{row.label} · {say.ago(row.created)}" for row in others}
+        picked = st.selectbox("Run", list(names), format_func=lambda key: names[key], key="copy-run")
+        chosen = next(row for row in others if row.id == picked)
+        told = "; ".join(say.method_names(workspace.words(), chosen.recipe).values())
+        st.html(f'<p class="fs-small">{say.escaped(told)}</p>')
+
+        def methods() -> None:
+            draft.update(methods=[dict(method) for method in chosen.recipe["methods"]])
+            st.session_state["copy"] = False
+
+        def everything() -> None:
+            draft.update(**{part: chosen.recipe[part] for part in draft.PARTS if part in chosen.recipe})
+            st.session_state["copy"] = False
+
+        with st.container(horizontal=True):
+            st.button("Copy its methods", key="copy-methods", on_click=methods)
+            st.button("Copy the whole setup", key="copy-setup", on_click=everything)

@@ -1,0 +1,89 @@
+"""The pictures most like one picture, small and to click on: found once per data set by the compute process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from engine.pictures import Pictures
+from engine.queue import RunRow
+from engine.store import StoreError
+from pages.ui import asking, draft, say, workspace
+from pages.ui.gallery import gallery, tile
+
+SplitOf = Callable[[int], str]
+_MOST = 6
+
+
+def draw(
+    run: RunRow | None,
+    images: Pictures | None,
+    number: int,
+    *,
+    data_hash: str,
+    split_of: SplitOf,
+    pick: Callable[[int], None],
+    key: str,
+) -> None:
+    """Show the nearest training pictures of a training picture, or a button that has them found.
+
+    ``split_of`` says where a picture belongs, "" where that is not known; ``pick`` is called with one that is clicked.
+    """
+    if images is None or number >= len(images.data.y_train):
+        return
+    # The artefact is named as the answer to the question below names it, so that one found before costs nothing.
+    spec: Mapping[str, Any] = {"data": data_hash, "seed": 0}
+    if not workspace.store().artefact("columns", spec).has("whole"):
+        spec = _asked(run, key)
+        if not spec or spec.get("data") != data_hash:
+            return
+    try:
+        part = workspace.store().artefact("columns", spec).read("whole")
+        ids, far = np.array(part.array("neighbours")[number]), np.array(part.array("distance")[number])
+        near = float(part.json("info")["near"])
+    except (StoreError, KeyError) as error:
+        st.html(f'<p class="fs-small">Its neighbours cannot be shown: {say.escaped(error)}</p>')
+        return
+    st.html(
+        '<p class="fs-small">Most alike, by pixels. Below each how far (0 the same, 1 black against white); '
+        f"closer than {near:.2f} counts as nearly the same.</p>"
+    )
+    tiles = []
+    for other, distance in zip(ids[:_MOST].tolist(), far[:_MOST].tolist(), strict=True):
+        label, split = images.class_name(other), split_of(other)
+        same = ", nearly the same" if distance < near else ""
+        where = f", {split} set" if split else ""
+        tiles.append(
+            tile(
+                other,
+                src=images.url(other),
+                label=split or label,
+                said=f"{distance:.2f}",
+                title=f"point {other}, label {label}{where}, {distance:.3f} away{same}",
+            )
+        )
+    gallery(tiles, key=key, pick=pick, across=_MOST)
+
+
+def _asked(run: RunRow | None, key: str) -> Mapping[str, Any]:
+    """Return what names the neighbours of the data set, empty until somebody asked and they are found."""
+    wanted = f"{key}-wanted"
+    if not st.session_state.get(wanted):
+
+        def want() -> None:
+            st.session_state[wanted] = True
+
+        st.button("Find the pictures most like it", key=f"{key}-find", type="tertiary", on_click=want)
+        return {}
+    dataset = run.recipe["dataset"] if run is not None else draft.current()["dataset"]
+    reply = asking.ask({"kind": "columns", "dataset": dataset, "through": None}, key=key)
+    if reply.error:
+        st.html(f'<p class="fs-small">Its neighbours cannot be found: {say.escaped(reply.error)}</p>')
+    elif reply.answer is not None:
+        return dict(reply.answer["spec"])
+    else:
+        asking.wait(reply, what="Comparing pictures", key=key)
+    return {}

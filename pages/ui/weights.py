@@ -1,0 +1,95 @@
+"""Taking a run's networks away as safetensors: one file per ensemble, streamed from disk by a route of the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from engine.queue import Queue, RunRow
+from engine.store import Store, StoreError, default_store
+from engine.store.bundles import Bundle
+
+PATH = "weights"
+_ROLES = {"original": "Originals", "oracle": "Oracles", "floor": "Second oracles"}
+_ID = re.compile(r"[0-9a-f]{16}")
+_WHICH = re.compile(r"[a-z][a-z0-9_]*(?:-[0-9a-f]{6})?")
+
+
+def bundles(queue: Queue, store: Store, run: RunRow, names: Mapping[str, str]) -> dict[str, tuple[str, Bundle]]:
+    """Return what networks a run has: by role or method id, what they are called and their files.
+
+    ``names`` are the methods' names by id. Only methods that were measured are there.
+
+    Raises:
+        StoreError: a part of the store cannot be read.
+    """
+    found: dict[str, tuple[str, Bundle]] = {}
+    for row in queue.results(run.id):
+        spec, parts = row.payload["spec"], row.payload["parts"]
+        if not found:
+            for role, title in _ROLES.items():
+                whose = spec["unlearned"]["original"] if role == "original" else spec[role]
+                found[role] = (title, _bundle(store, "trained", whose, parts, run, role))
+        title = names.get(row.method_id, row.method_id)
+        found[row.method_id] = (title, _bundle(store, "unlearned", spec["unlearned"], parts, run, row.method_id))
+    return {which: (title, bundle) for which, (title, bundle) in found.items() if bundle.files}
+
+
+def address(run: RunRow, which: str) -> str:
+    """Return the link, relative to a page, under which the networks are fetched."""
+    return f"{PATH}/{run.id}/{which}"
+
+
+def route() -> Route:
+    """Return the route that serves :func:`address`."""
+    return Route(f"/{PATH}/{{run}}/{{which}}", _answer, methods=["GET"])
+
+
+def strategy(queue: Queue, store: Store, run: RunRow) -> str:
+    """Return how the run's networks were really trained, stacked or looped; empty when nothing was."""
+    for row in queue.results(run.id):
+        artefact = store.artefact("trained", row.payload["spec"]["unlearned"]["original"])
+        for part in row.payload["parts"]:
+            if artefact.has(part):
+                files = artefact.read(part)
+                return str(files.json("meta").get("strategy", "")) if "meta.json" in files.files else ""
+    return ""
+
+
+def _bundle(store: Store, kind: str, spec: Mapping[str, Any], parts: list[str], run: RunRow, which: str) -> Bundle:
+    artefact = store.artefact(kind, spec)
+    files = []
+    for part in parts:
+        path = artefact.path / part / "weights.safetensors"
+        if artefact.has(part) and path.is_file():
+            files.append((f"models-{part}.safetensors", path))
+    manifest = {
+        "run": run.id,
+        "which": which,
+        "models": "the first axis of every tensor; files hold the half-open ranges of models in their names",
+        "spec": spec,
+        "files": [name for name, _ in files],
+    }
+    return Bundle(f"forgetscope-{run.id[:6]}-{which}", tuple(files), manifest)
+
+
+def _answer(request: Request) -> Response:
+    run_id, which = request.path_params["run"], request.path_params["which"]
+    if not _ID.fullmatch(run_id) or not _WHICH.fullmatch(which):
+        return PlainTextResponse("There is no such run.", status_code=404)
+    store = Store(default_store())
+    try:
+        queue = Queue(store.queue_path)
+        bundle = bundles(queue, store, queue.run(run_id), {})[which][1]
+    except (StoreError, KeyError):
+        return PlainTextResponse("These networks are not in the store. They may have been deleted.", status_code=404)
+    headers = {"content-disposition": f'attachment; filename="{bundle.file_name}"', "content-encoding": "identity"}
+    if not bundle.zipped:
+        headers["content-length"] = str(bundle.size)
+    kind = "application/zip" if bundle.zipped else "application/octet-stream"
+    return StreamingResponse(bundle.blocks(), media_type=kind, headers=headers)

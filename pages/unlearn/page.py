@@ -1,0 +1,30 @@
+"""Unlearn: run methods side by side and watch: does it forget before it breaks?"""
+
+import streamlit as st
+
+from pages.ui import choices, compare, draft, estimate, frame, method_forms, runs, unlearn_parts, unlearn_runs
+
+asked = st.query_params.get("run", "")
+run = runs.find(asked) if asked else None
+if "compare" in st.query_params:
+    rows, missing = compare.asked()
+    frame.line(rows[0].recipe if rows else None)
+    compare.page(rows, missing)
+elif run is not None:
+    st.session_state["run"] = run.id
+    frame.line(run.recipe)
+    unlearn_parts.heading(run)
+    unlearn_parts.watch(run)
+else:
+    setup = draft.current()
+    frame.line(setup)
+    unlearn_parts.setting_up(missing=bool(asked))
+    methods = method_forms.form()
+    recipe, reason = draft.complete({**setup, "methods": methods})
+    twins = method_forms.twins(methods)
+    estimate.bar(
+        choices.Chosen(None if twins else recipe, (twins or reason,) if twins or reason else ()),
+        page=runs.UNLEARN_PAGE,
+    )
+with st.container(key="switches"):
+    unlearn_runs.table()

@@ -1,0 +1,324 @@
+import json
+
+import pytest
+import toy
+
+from engine.queue import Shelf
+from engine.records import SPLITS, Recipe
+from pages.ui import unlearn_runs
+
+
+def text(app):
+    return " ".join([m.value for m in app.markdown] + [h.value for h in app.html] + [t.value for t in app.title])
+
+
+def figures(app):
+    """The live charts on the page, as plotly's JSON."""
+    found = [json.loads(part.proto.json) for part in app.get("bidi_component") if '"figure"' in part.proto.json]
+    return [found_one["figure"] for found_one in found]
+
+
+def chart(app):
+    (one,) = figures(app)
+    return one
+
+
+def asked(queue):
+    return queue.questions()[-1][1]["recipe"]
+
+
+def named(app, label):
+    return [button for button in app.button if button.label == label]
+
+
+def field(app, label, nth=0):
+    return [number for number in app.number_input if number.label == label][nth]
+
+
+def stand(margin):
+    values = {"margin": margin, "margin_sd": 0.5, "accuracy": 0.9, "accuracy_sd": 0.0, "loss": 0.1, "loss_sd": 0.0}
+    return dict.fromkeys(SPLITS, values)
+
+
+def frames(count, total=12):
+    return [
+        {
+            "step": i,
+            "total": total,
+            "seen": 64 * i,
+            "cost": 100.0 * i,
+            "seconds": 0.1 * i,
+            "losses": {},
+            **stand(8 - i / 2),
+        }
+        for i in range(count)
+    ]
+
+
+def measure(queue, run, methods=toy.METHODS, count=13):
+    queue.put_frames(run, "@oracle", "00000-00020", [{"cost": 2000.0, "seconds": 4.0, **stand(3.0)}])
+    queue.put_frames(run, "@original", "00000-00020", [{"cost": 2000.0, "seconds": 4.0, **stand(8.0)}])
+    for method in methods:
+        queue.put_frames(run, method, "00000-00020", frames(count))
+
+
+def test_an_empty_store_invites_and_prices_every_method(visit, queue, words):
+    app = visit("unlearn")
+    assert "None yet. Press Run above" in text(app)
+    for said in ("Handwritten digits", "MLP", "random 50", "100 models"):
+        assert said in text(app)
+    recipe = asked(queue)
+    assert Recipe.from_json(recipe).to_json() == recipe
+    for method in recipe["methods"]:
+        entry = next(e for e in words["methods"] if e["key"] == method["key"])
+        assert entry["card"]["summary"] in text(app).replace("&#x27;", "'"), "what it does is said beside its form"
+        assert {k: v for k, v in method.items() if k != "key"} == {f["name"]: f["default"] for f in entry["fields"]}
+
+
+def test_a_press_on_run_starts_it_here(visit, queue):
+    app = visit("unlearn")
+    question, request = queue.questions()[-1]
+    queue.answer(question, {"seconds": 41.0, "bytes": 53e6, "strategy": "stacked", "device": "cpu", "cached": False})
+    app.run()
+    assert "About **41 s**" in text(app)
+    app.button("run-own").click().run()
+    (row,) = queue.runs()
+    assert row.recipe == request["recipe"]
+    assert app.query_params["run"] == row.id
+    assert app.title[0].value == "Unlearn"
+
+
+def test_picked_methods_and_their_values_are_in_the_draft_and_come_back(visit, queue):
+    app = visit("unlearn")
+    pills = next(p for p in app.get("button_group") if "scrub" in p.options or "SCRUB" in p.options)
+    pills.set_value(["scrub", "retrain"]).run()
+    field(app, "Maximise epochs").set_value(2).run()
+    methods = asked(queue)["methods"]
+    assert [m["key"] for m in methods] == ["retrain", "scrub"]
+    link = app.query_params["draft"]
+    again = visit("unlearn", draft=link)
+    assert field(again, "Maximise epochs").value == 2
+    assert asked(queue)["methods"] == methods
+
+
+def only(visit, *keys):
+    app = visit("unlearn")
+    pills = next(p for p in app.get("button_group") if "SCRUB" in p.options or "scrub" in p.options)
+    return pills.set_value(list(keys)).run()
+
+
+def test_a_variant_runs_beside_the_first_with_other_settings(visit, queue):
+    app = only(visit, "scrub")
+    named(app, "Add a variant")[0].click().run()
+    assert "SCRUB is listed twice with the same settings" in text(app)
+    assert app.button("run-own").disabled
+    field(app, "Epochs", 1).set_value(7).run()
+    assert not app.button("run-own").disabled
+    methods = asked(queue)["methods"]
+    assert [m["key"] for m in methods] == ["scrub", "scrub"]
+    assert [m["epochs"] for m in methods] == [10, 7]
+    named(app, "Remove")[0].click().run()
+    assert [m["epochs"] for m in asked(queue)["methods"]] == [7], "the first one went"
+    named(app, "Reset")[0].click().run()
+    assert [m["epochs"] for m in asked(queue)["methods"]] == [10]
+    named(app, "Remove")[0].click().run()
+    assert "Choose at least one method." in text(app)
+    assert "Pick one or more methods" in text(app)
+
+
+def test_settings_that_are_folded_away_keep_what_was_chosen_and_are_named(visit, queue):
+    app = only(visit, "gradient_descent")
+    assert not [n for n in app.number_input if n.label == "Momentum"]
+    named(app, "All settings")[0].click().run()
+    field(app, "Momentum").set_value(0.5).run()
+    named(app, "Fewer settings")[0].click().run()
+    assert not [n for n in app.number_input if n.label == "Momentum"]
+    assert asked(queue)["methods"][0]["momentum"] == 0.5
+    assert "Also changed: momentum 0.5" in text(app)
+
+
+def test_settings_of_another_run_are_copied(visit, queue):
+    recipe = toy.recipe(methods=("scrub",))
+    recipe["methods"][0]["epochs"] = 4
+    queue.submit(recipe, session="x", label="theirs")
+    app = visit("unlearn")
+    app.session_state["copy"] = True
+    app.run()
+    app.button("copy-methods").click().run()
+    assert [(m["key"], m["epochs"]) for m in asked(queue)["methods"]] == [("scrub", 4)]
+    assert field(app, "Epochs").value == 4
+
+
+def test_methods_in_a_link_that_are_unknown_or_wrong_are_put_right(visit, queue):
+    queue.remember(
+        f"draft:{'ab' * 8}",
+        {"setup": {"methods": [{"key": "gone"}, {"key": "scrub", "epochs": 10**9, "lr": "<script>"}]}, "at": 1e12},
+    )
+    visit("unlearn", draft="ab" * 8)
+    (method,) = asked(queue)["methods"]
+    assert (method["key"], method["epochs"], method["lr"]) == ("scrub", 10, 5e-4)
+
+
+def test_a_run_shows_its_curves_against_the_oracles(visit, filled, queue):
+    measure(queue, filled[0])
+    app = visit("unlearn", run=filled[0])
+    drawn = chart(app)
+    names = {trace["name"] for trace in drawn["data"] if trace.get("showlegend")}
+    assert names == {"Oracle, mean ± sd", "Original", "Do nothing", "Gradient descent", "SCRUB", "Oracle matching"}
+    line = next(t for t in drawn["data"] if t["uid"] == "scrub|margin|forget")
+    assert line["y"] == [8 - i / 2 for i in range(13)]
+    took = next(d.value for d in app.dataframe if "compute" in d.value.columns)
+    assert took.set_index("method").at["SCRUB", "compute"] == pytest.approx(100 * 1200 / 2000)
+    assert took.set_index("method").at["SCRUB", "time"] == pytest.approx(100 * 1.2 / 4)
+    assert took.set_index("method").at["SCRUB", "off"] == pytest.approx((2 - 3) / 0.5)
+    assert "Below them: Do nothing" in text(app)
+
+
+def test_quantity_and_axis_come_from_the_url(visit, filled, queue):
+    measure(queue, filled[0])
+    drawn = chart(visit("unlearn", run=filled[0], curve="Accuracy", along="Compute"))
+    line = next(t for t in drawn["data"] if t["uid"] == "scrub|accuracy|test")
+    assert max(line["x"]) == pytest.approx(1200 / 2000)
+    whole = chart(visit("unlearn", run=filled[0], curve="All three"))
+    assert len([t for t in whole["data"] if t["uid"].startswith("scrub|")]) == 9
+
+
+def test_lines_grow_while_the_run_goes_on_and_the_view_is_asked_to_stay(visit, filled, queue):
+    measure(queue, filled[2], count=3)
+    app = visit("unlearn", run=filled[2])
+    before = chart(app)
+    assert "40%" in app.get("progress")[0].proto.text
+    measure(queue, filled[2], count=6)
+    unlearn_parts_forget()
+    app.run()
+    after = chart(app)
+    lengths = [len(next(t for t in d["data"] if t["uid"] == "scrub|margin|forget")["x"]) for d in (before, after)]
+    assert lengths == [3, 6]
+    assert before["layout"]["uirevision"] == after["layout"]["uirevision"]
+    app.button(f"cancel-live-{filled[2]}").click().run()
+    assert queue.run(filled[2]).cancel == 1
+    queue.set_status(filled[2], "cancelled")
+    app.run()
+    assert not app.get("progress")
+    assert "This run was cancelled" in app.info[0].value
+
+
+def unlearn_parts_forget():
+    """Let the second pass for which all sessions share one look at the queue."""
+    from pages.ui import unlearn_parts
+
+    unlearn_parts._fresh.clear()
+
+
+def test_a_waiting_run_says_how_many_are_before_it(visit, queue):
+    ids = [queue.submit(toy.recipe(), session=f"s{i}", label=f"run {i}") for i in range(3)]
+    queue.beat(device="cpu", workers=2, state="busy")
+    app = visit("unlearn", run=ids[2])
+    assert "Waiting: 2 runs before yours" in app.get("progress")[0].proto.text
+    first = visit("unlearn", run=ids[0])
+    assert "before yours" not in first.get("progress")[0].proto.text
+
+
+def test_a_failed_run_and_a_diverged_method_are_said_in_words(visit, filled, queue):
+    app = visit("unlearn", run=filled[1])
+    assert "the network diverged" in app.error[0].value.lower()
+    progress = dict(queue.run(filled[2]).progress)
+    progress["methods"] = {"scrub": {"done": 1, "total": 2, "stopped": "diverged at step 3 of 9: lower the rate"}}
+    queue.set_progress(filled[2], progress)
+    measure(queue, filled[2], methods=("scrub",), count=2)
+    app = visit("unlearn", run=filled[2])
+    assert "iverged at step 3 of 9" in app.warning[0].value
+    took = next(d.value for d in app.dataframe if "compute" in d.value.columns)
+    assert took.set_index("method").at["SCRUB", "state"] == "stopped"
+
+
+def test_a_link_to_a_run_that_is_gone_says_so_and_offers_the_form(visit, filled):
+    for bad in ("0123456789abcdef", "../../x", "<script>"):
+        app = visit("unlearn", run=bad)
+        assert "not in this store" in text(app)
+        assert "<script>" not in text(app)
+        assert named(app, "Remove")
+
+
+def table(app):
+    return next(d.value for d in app.dataframe if "way" in d.value.columns)
+
+
+def test_runs_stay_in_a_table_with_klom_floor_and_a_sparkline(visit, filled, queue):
+    measure(queue, filled[0])
+    shown = table(visit("unlearn"))
+    best = min(queue.results(filled[0]), key=lambda r: r.payload["rows"][0]["klom_p95"])
+    row = shown[shown["state"] == "done"].iloc[0]
+    assert row["klom"] == pytest.approx(best.payload["rows"][0]["klom_p95"])
+    assert row["floor"] == pytest.approx(best.payload["rows"][0]["floor_p95"])
+    assert list(row["way"]) == pytest.approx([8 - i / 2 for i in range(13)])
+    assert list(shown["state"]) == ["running", "failed", "done"], "newest first"
+
+
+def test_this_data_sets_runs_come_first(queue):
+    other = toy.recipe() | {"dataset": {"key": "mnist"}}
+    ids = [queue.submit(r, session="x", label="x") for r in (toy.recipe(), other, toy.recipe(), other)]
+    found = unlearn_runs.ordered(queue.runs(), {"key": "digits"})
+    assert [row.id for row in found] == [ids[2], ids[0], ids[3], ids[1]]
+
+
+def test_runs_are_found_by_words_and_tags(visit, filled, store):
+    Shelf(store.queue_path).put_note(filled[0], tags=["paper", "keep"], text="figure 3 <b>")
+    assert list(table(visit("unlearn", find="figure"))["state"]) == ["done"]
+    assert list(table(visit("unlearn", tags="paper"))["state"]) == ["done"]
+    assert list(table(visit("unlearn", find="class 3"))["state"]) == ["failed"]
+    app = visit("unlearn", find="no such run")
+    assert "No run fits" in text(app)
+
+
+def select(app, rows):
+    key = next(d.key for d in app.dataframe if "way" in d.value.columns)
+    app.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    return app.run()
+
+
+def test_tags_and_notes_are_written_on_a_run(visit, filled, store):
+    app = select(visit("unlearn"), [2])
+    app.multiselect(f"tags-{filled[0]}").set_value(["paper"]).run()
+    app.text_input(f"text-{filled[0]}").set_value("the one").run()
+    app.button(f"keep-note-{filled[0]}").click().run()
+    note = Shelf(store.queue_path).note(filled[0])
+    assert (note.tags, note.text) == (("paper",), "the one")
+
+
+def test_two_chosen_runs_open_as_a_comparison_which_is_a_link(visit, filled, queue):
+    other = toy.recipe() | {"seed": 5}
+    second = queue.submit(other, session="x", label="the second")
+    for run in (filled[0], second):
+        measure(queue, run)
+    app = select(visit("unlearn"), [0, 3])
+    app.button("compare").click().run()
+    assert app.query_params["compare"] == f"{second},{filled[0]}"
+    assert "2 runs side by side" in text(app)
+    app = visit("unlearn", compare=f"{filled[0]},{second}")
+    differ = next(d.value for d in app.dataframe if "setting" in d.value.columns)
+    assert [tuple(r) for r in differ.to_numpy()] == [("Seed", "", "0", "5")]
+    names = {trace["name"] for trace in chart(app)["data"] if trace.get("name")}
+    assert {"A Gradient descent", "B Gradient descent"} <= names
+    numbers = next(d.value for d in app.dataframe if "klom_p95" in d.value.columns)
+    assert set(numbers["run"]) == {"A"}, "the second is not measured"
+    assert len(numbers) == 3 * len(toy.METHODS)
+
+
+def test_settings_in_the_comparison_are_named_as_in_the_forms(visit, filled, queue):
+    other = toy.recipe(methods=("scrub",))
+    other["methods"][0]["lr"] = 1e-3
+    mine = toy.recipe(methods=("scrub",))
+    mine["methods"][0]["lr"] = 5e-4
+    ids = [queue.submit(r, session="x", label="x") for r in (mine, other)]
+    app = visit("unlearn", compare=",".join(ids))
+    differ = next(d.value for d in app.dataframe if "setting" in d.value.columns)
+    assert [tuple(r) for r in differ.to_numpy()] == [("SCRUB", "learning rate", "0.0005", "0.001")]
+    assert "None of them is measured yet" in text(app)
+
+
+@pytest.mark.parametrize("bad", ["", "x", "<script>,../..", "0123456789abcdef"])
+def test_a_comparison_of_nothing_invites(visit, filled, bad):
+    app = visit("unlearn", compare=f"{filled[0]},{bad}")
+    assert "Choose two to five runs" in text(app)
+    assert "<script>" not in text(app)
