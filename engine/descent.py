@@ -77,8 +77,12 @@ class Stepper:
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         bf16: bool = False,
+        movable: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Copy ``ensemble``; ``total`` is the number of steps announced in snapshots."""
+        """Copy ``ensemble``; ``total`` is the number of steps announced in snapshots.
+
+        ``movable`` maps names to bool (M, ...): weights where it is False keep their first value, bit for bit.
+        """
         self.total = total
         self.step_count = 0
         self.seen = 0
@@ -88,6 +92,7 @@ class Stepper:
         self._params = {k: v.clone().requires_grad_() for k, v in ensemble.params.items()}
         self._buffers = {k: v.clone() for k, v in ensemble.buffers.items()}
         self._losses: dict[str, Tensor] = {}
+        self._movable = movable
         weights = list(self._params.values())
         # Both optimisers are element-wise, so one optimiser over stacked weights is M independent ones.
         if optimizer == "sgd":
@@ -122,7 +127,20 @@ class Stepper:
                 group["lr"] = lr
         losses = self._stacked(loss, batch) if self._start.strategy == "stacked" else self._looped(loss, batch)
         self._optimizer.step()
+        if self._movable is not None:
+            with torch.no_grad():
+                for k, weight in self._params.items():
+                    weight.copy_(torch.where(self._movable[k], weight, self._start.params[k]))
         self._losses[name] = losses
+        self.step_count += 1
+        self.seen += seen
+        self.cost += cost
+
+    @torch.no_grad()
+    def place(self, params: Mapping[str, Tensor], *, seen: int, cost: float) -> None:
+        """Put these weights (M, ...) in the models' place, as one update of a method that computes them outright."""
+        for k, weight in self._params.items():
+            weight.copy_(params[k])
         self.step_count += 1
         self.seen += seen
         self.cost += cost

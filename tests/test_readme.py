@@ -13,9 +13,9 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_example_method_is_complete_and_moves_the_network(tmp_path, monkeypatch):
-    (tmp_path / "random_labels_of_the_readme.py").write_text(README.split("```python\n")[1].split("```")[0])
+    (tmp_path / "shrug_of_the_readme.py").write_text(README.split("```python\n")[1].split("```")[0])
     monkeypatch.syspath_prepend(tmp_path)
-    method = importlib.import_module("random_labels_of_the_readme").RandomLabels(epochs=2)
+    method = importlib.import_module("shrug_of_the_readme").Shrug(epochs=2)
     original = last(
         train(
             small.net(),

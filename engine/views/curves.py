@@ -57,6 +57,10 @@ class Chunk(Protocol):
     frames: Sequence[Mapping[str, Any]]
 
 
+FRESH = ("retrain", "partial_retrain")
+"""Methods whose first step is an untrained network."""
+
+
 @dataclass(frozen=True)
 class Curves:
     """What a run measured on the way.
@@ -236,6 +240,7 @@ def figure(
                 traces.append(_way(way, quantity, split, axis, colour, named=named))
             # All at once: plotly checks the whole figure at every call.
             picture.add_traces(traces, rows=i, cols=j)
+            picture.update_yaxes(range=_reach(curves, quantity, split), row=i, col=j)
         picture.update_yaxes(tickformat=".0%" if quantity == "accuracy" else None, row=i)
         picture.update_yaxes(title_text=_UNITS[quantity], row=i, col=1)
     picture.update_xaxes(
@@ -266,6 +271,27 @@ def _end(ways: pd.DataFrame, axis: str) -> float:
         whole = ways["seconds"]
     top = float(np.nanmax(whole.to_numpy(dtype=float))) if whole.notna().any() else 0.0
     return top if top > 0 else 1.0
+
+
+def _reach(curves: Curves, quantity: str, split: str) -> list[float] | None:
+    """Return the range of a panel's y axis, None where plotly may choose it.
+
+    Methods that start from a fresh network come from far away and would press all others into one line, so only where
+    they end counts, not the way there.
+    """
+    ways = curves.ways[curves.ways["split"] == split]
+    fresh = ways["method"].str.startswith(FRESH)
+    if not fresh.any() or fresh.all():
+        return None
+    ends = ways[fresh].groupby("method")[quantity].last()
+    levels = curves.levels[curves.levels["split"] == split]
+    band = [levels[quantity] - levels[f"{quantity}_sd"], levels[quantity] + levels[f"{quantity}_sd"]]
+    values = pd.concat([ways.loc[~fresh, quantity], ends, *band]).astype(float).dropna()
+    if values.empty:
+        return None
+    low, high = float(values.min()), float(values.max())
+    pad = 0.08 * (high - low) or 0.05
+    return [low - pad, high + pad]
 
 
 def _way(way: pd.DataFrame, quantity: str, split: str, axis: str, colour: str, *, named: bool) -> go.Scatter:

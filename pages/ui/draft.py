@@ -13,6 +13,7 @@ from typing import Any
 
 import streamlit as st
 
+from engine.demo import METHODS
 from engine.knobs import BadSetting
 from engine.records import Recipe, digest
 from pages.ui import workspace
@@ -24,7 +25,7 @@ PARTS = ("dataset", "model", "training", "forget", "methods", "ensemble", "measu
 
 
 def default() -> dict[str, Any]:
-    """Return the setup of somebody who has not chosen anything: the digits, an MLP, 50 random pictures, all methods."""
+    """Return the setup of somebody who has not chosen anything: the digits, an MLP, 50 random pictures."""
     words = workspace.words()
 
     def settings(fields: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -33,14 +34,14 @@ def default() -> dict[str, Any]:
     def plugin(group: str, key: str) -> dict[str, Any]:
         return {"key": key, **settings(next(entry["fields"] for entry in words[group] if entry["key"] == key))}
 
-    references = ("retrain", "partial_retrain")
+    usual = {choice.key for choice in METHODS} - {"partial_retrain"}
     return {
         "format": 1,
         "dataset": {"key": "digits"},
         "model": plugin("models", "mlp"),
         "training": settings(words["training"]),
         "forget": plugin("forget", "random"),
-        "methods": [plugin("methods", e["key"]) for e in words["methods"] if e["key"] not in references],
+        "methods": [plugin("methods", entry["key"]) for entry in words["methods"] if entry["key"] in usual],
         "ensemble": settings(words["ensemble"]),
         "measuring": settings(words["measuring"]),
         "seed": 0,

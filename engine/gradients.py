@@ -1,0 +1,82 @@
+"""Gradients of M models measured without a step: their mean over examples, and their mean square per example.
+
+The weights are those of an :class:`engine.ensemble.Ensemble` in evaluation mode, so batch norm neither moves nor mixes
+examples. Like every algorithm here, what is measured is written for one model and spread over M at the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.func import grad, vmap
+
+from engine.descent import Student
+from engine.ensemble import Ensemble
+from engine.task import Images
+
+FLOATS = 2**26
+"""Most numbers of per-example gradients held at once: 256 MiB of float32."""
+_BATCH = 512
+
+ExampleLoss = Callable[[Student, Tensor, Tensor], Tensor]
+"""``loss(student, x, y) -> scalar``, a mean over the batch x (B, c, h, w), y (B,)."""
+
+
+def mean_gradient(ensemble: Ensemble, loss: ExampleLoss, images: Images) -> dict[str, Tensor]:
+    """Return the gradient of the mean loss over all ``images`` for every model: name to (M, ...).
+
+    Cost: 3 forward-equivalents per example.
+    """
+    if ensemble.strategy == "looped" and len(ensemble) > 1:
+        return _each(ensemble, lambda one: mean_gradient(one, loss, images))
+    skeleton = ensemble.net.evaluation_skeleton
+    params = {k: v.detach().clone().requires_grad_() for k, v in ensemble.params.items()}
+    total = {k: torch.zeros_like(v) for k, v in ensemble.params.items()}
+
+    def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return loss(Student(skeleton, params, buffers, bf16=False), x, y)
+
+    for span in _spans(len(images), _BATCH):
+        x, y = images.pictures(span), images.y[span]
+        with torch.enable_grad():
+            losses = vmap(one, in_dims=(0, 0, None, None))(params, dict(ensemble.buffers), x, y)  # (M,)
+            grads = torch.autograd.grad(losses.sum(), list(params.values()))
+        for name, gradient in zip(params, grads, strict=True):
+            total[name] += gradient * (len(y) / len(images))
+    return total
+
+
+def mean_square_gradient(ensemble: Ensemble, loss: ExampleLoss, images: Images) -> dict[str, Tensor]:
+    """Return the mean over ``images`` of each example's squared gradient: the diagonal of the empirical Fisher matrix.
+
+    name to (M, ...), not negative. Cost: 3 forward-equivalents per example, and memory for one gradient per model and
+    example of a batch.
+    """
+    if ensemble.strategy == "looped" and len(ensemble) > 1:
+        return _each(ensemble, lambda one: mean_square_gradient(one, loss, images))
+    skeleton = ensemble.net.evaluation_skeleton
+    total = {k: torch.zeros_like(v) for k, v in ensemble.params.items()}
+
+    def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return loss(Student(skeleton, params, buffers, bf16=False), x.unsqueeze(0), y.unsqueeze(0))
+
+    each = vmap(vmap(grad(one), in_dims=(None, None, 0, 0)), in_dims=(0, 0, None, None))
+    size = sum(v.numel() for v in ensemble.params.values())
+    for span in _spans(len(images), max(1, min(_BATCH, FLOATS // size))):
+        grads = each(
+            dict(ensemble.params), dict(ensemble.buffers), images.pictures(span), images.y[span]
+        )  # (M, B, ...)
+        for name, gradient in grads.items():
+            total[name] += gradient.square().sum(dim=1) / len(images)  # (M, ...)
+    return total
+
+
+def _each(ensemble: Ensemble, measure: Callable[[Ensemble], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    rows = [measure(ensemble[m : m + 1]) for m in range(len(ensemble))]
+    return {k: torch.cat([row[k] for row in rows]) for k in rows[0]}  # (M, ...)
+
+
+def _spans(n: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
