@@ -218,3 +218,13 @@ def test_curves_of_several_runs_lie_over_each_other():
     assert list(dict.fromkeys(whole.ways["name"])) == ["A SCRUB", "B SCRUB"]
     assert len({t.uid for t in curves.figure(whole, DARK).data}) == len(curves.figure(whole, DARK).data)
     assert compare.overlaid({"A": curves.gather([], NAMES)}).ways.empty
+
+
+def test_a_method_that_starts_from_scratch_does_not_press_the_others_into_one_line():
+    fresh = FramesRow("r", "partial_retrain", "00000-00004", (frame(0, -300.0), frame(5, 1.0), frame(10, 1.5)))
+    names = {**NAMES, "partial_retrain": "Partial retrain"}
+    picture = curves.figure(curves.gather([*rows(), fresh], names), LIGHT)
+    low, high = picture.layout.yaxis.range
+    assert -5 < low < 1.0, "the oracle's band and the end of the retrain are in view, its start is not"
+    assert high > 9.0, "the original's band as well"
+    assert curves.figure(curves.gather(rows(), NAMES), LIGHT).layout.yaxis.range is None
