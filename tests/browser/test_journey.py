@@ -83,7 +83,7 @@ def test_the_demo_opens_at_once_the_second_time(page, server):
 
 def test_an_own_experiment_has_its_price_and_can_be_cancelled(page, server):
     page.goto(f"{server.url}/?models=2000&training-epochs=200&seed=7")
-    page.get_by_text(re.compile(r"About .* of disk\.")).wait_for()
+    page.get_by_text(re.compile(r"About .* of disk")).wait_for()
     page.get_by_role("button", name="Run", exact=True).click()
     page.wait_for_url(re.compile(r"/klom\?.*run="))
     run = query(page)["run"]
