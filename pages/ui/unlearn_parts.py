@@ -14,7 +14,7 @@ from engine.records import digest
 from engine.store import default_store
 from engine.theme import Look, look
 from engine.views import curves as view
-from pages.ui import curves, draft, frame, live, runs, say, show, workspace
+from pages.ui import curves, draft, frame, inspector, live, results, runs, say, show, workspace
 from pages.ui.controls import switch
 
 SHOWN: Mapping[str, str] = {**view.QUANTITIES, "all": "All three"}
@@ -265,6 +265,33 @@ def _drawn(
         shades=_shades,
         revision=f"{run_id}|{axis}|{quantities}",
     )
+
+
+def closer(run: RunRow) -> None:
+    """Offer to look at one picture once something is measured: the forget set's first one unless another is named."""
+    found = results.results(run)
+    images = workspace.pictures(found[0].data_hash) if found else None
+    if not found or images is None:
+        return
+    forget = found[0].payload["forget"]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="closer"):
+        number = st.number_input(
+            "One picture on its way",
+            min_value=0,
+            max_value=len(images) - 1,
+            value=int(forget[0]) if forget else 0,
+            step=1,
+            key="closer-number",
+            width=180,
+            help=f"Its number. Training pictures come first, then test pictures. Forgotten here: {_some(forget)}.",
+        )
+        st.button("Look closer", key="closer-go", on_click=inspector.pick, args=(int(number),))
+    inspector.linked(run, found[0].data_hash)
+
+
+def _some(numbers: Sequence[int]) -> str:
+    said = ", ".join(str(number) for number in numbers[:12])
+    return f"{said} and {len(numbers) - 12:,} more" if len(numbers) > 12 else said
 
 
 def setting_up(*, missing: bool) -> None:

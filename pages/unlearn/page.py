@@ -15,6 +15,7 @@ elif run is not None:
     frame.line(run.recipe)
     unlearn_parts.heading(run)
     unlearn_parts.watch(run)
+    unlearn_parts.closer(run)
 else:
     setup = draft.current()
     frame.line(setup)

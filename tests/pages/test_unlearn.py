@@ -322,3 +322,19 @@ def test_a_comparison_of_nothing_invites(visit, filled, bad):
     app = visit("unlearn", compare=f"{filled[0]},{bad}")
     assert "Choose two to five runs" in text(app)
     assert "<script>" not in text(app)
+
+
+def test_one_picture_opens_in_the_inspector_and_its_link_does_too(visit, filled, queue):
+    forget = queue.results(filled[0])[0].payload["forget"]
+    app = visit("unlearn", run=filled[0])
+    assert app.number_input("closer-number").value == forget[0]
+    assert 'id="fs-point"' not in html(app)
+    app.button("closer-go").click().run()
+    assert app.query_params["point"] in (str(forget[0]), [str(forget[0])])
+    assert 'id="fs-point"' in html(app)
+    assert 'id="fs-point"' in html(visit("unlearn", run=filled[0], point="5"))
+    assert not [b for b in visit("unlearn", run=filled[2]).button if b.key == "closer-go"], "nothing is measured yet"
+
+
+def html(app):
+    return " ".join(part.value for part in app.html)
