@@ -1,5 +1,6 @@
 """Two methods live: zoom that stays, cancel and kill, a reload, a second browser, and two runs side by side."""
 
+import contextlib
 import re
 from urllib.parse import parse_qs, urlsplit
 
@@ -127,11 +128,14 @@ def test_cancel_then_stop_at_once_is_said_in_words(page, server, long_run):
     again = page.locator(".st-key-live").get_by_role("button", name="Stop at once")
     page.get_by_text("This run was cancelled").or_(again).first.wait_for()
     if again.count() and again.first.is_visible():
-        again.first.click(timeout=2000, no_wait_after=True)
+        from playwright.sync_api import Error
+
+        with contextlib.suppress(Error):  # the run may end, and the button with it, before it is pressed
+            again.first.click(timeout=2000, no_wait_after=True)
     page.get_by_text("This run was cancelled").wait_for()
     assert server.queue.run(long_run).status == "cancelled"
     wait_for_curves(page)
-    assert page.locator(".st-key-live").count() == 0, "what was measured stays, and nothing ticks"
+    page.locator(".st-key-live").wait_for(state="detached")  # what was measured stays, and nothing ticks
 
 
 def test_two_finished_runs_side_by_side_say_what_was_set_differently(page, server):
