@@ -29,10 +29,12 @@ from benchmarks._common import hardware
 from engine.curvature import flatten
 from engine.data import datasets
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.models import architectures
 from engine.models.base import Net
+from engine.record import TrainingRecord
 from engine.records import Training
-from engine.task import ForgetTask, Images, TrainingRecord
+from engine.task import ForgetTask
 from engine.train import last, path, train
 from engine.unlearners import unlearners
 

@@ -37,11 +37,11 @@ from benchmarks._common import hardware  # noqa: E402 - beside this folder
 from engine.data import datasets  # noqa: E402
 from engine.data.split import held_out  # noqa: E402
 from engine.ensemble import Ensemble  # noqa: E402
+from engine.images import Images  # noqa: E402
 from engine.lesson import Lesson, flat, learn, unflat  # noqa: E402
 from engine.models import architectures  # noqa: E402
 from engine.models.base import Net  # noqa: E402
 from engine.records import Training  # noqa: E402
-from engine.task import Images  # noqa: E402
 from engine.train import last, train  # noqa: E402
 from engine.unlearners import unlearners  # noqa: E402
 

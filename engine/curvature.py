@@ -18,7 +18,7 @@ from torch.func import jvp, vjp, vmap
 from engine.descent import BACKWARD, FORWARD, Student
 from engine.ensemble import Ensemble
 from engine.gradients import ExampleLoss
-from engine.task import Images
+from engine.images import Images
 
 HESSIAN_COST = (FORWARD + BACKWARD) * (1 + BACKWARD)
 """Forward-equivalents per example of one Hessian product: a gradient, and a backward pass through all of that."""

@@ -14,8 +14,8 @@ from torch.func import grad, vmap
 
 from engine.descent import Loss, Student
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.losses import log_probabilities
-from engine.task import Images
 
 FLOATS = 2**26
 """Most numbers of per-example gradients held at once: 256 MiB of float32."""

@@ -23,12 +23,13 @@ from torch import Tensor
 
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble, Strategy
+from engine.images import Images
 from engine.knobs import BadSetting
 from engine.models.base import Net
 from engine.models.sharded import ShardedNet
+from engine.record import TrainingRecord
 from engine.records import Training
 from engine.streams import Streams
-from engine.task import Images, Sharded
 from engine.train import descend
 
 
@@ -101,7 +102,7 @@ def first_touched(piece: Tensor, gone: Tensor, training: Training) -> Tensor:
 
 
 def retrain_touched(
-    original: Ensemble, images: Images, training: Training, *, numbers: Tensor, total: int, record: Sharded
+    original: Ensemble, images: Images, training: Training, *, numbers: Tensor, total: int, record: TrainingRecord
 ) -> Iterator[Snapshot]:
     """Retrain the shards that held anything but ``images``, each from its last slice that did not; yield every step.
 

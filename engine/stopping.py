@@ -9,9 +9,9 @@ from torch import Tensor
 
 from engine.descent import FORWARD, Snapshot
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.records import Training
 from engine.streams import Streams
-from engine.task import Images
 
 
 class Stopping:

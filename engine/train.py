@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,12 +13,12 @@ from torch import Tensor
 from engine.curvature import flatten
 from engine.descent import Snapshot, Stepper, learning_rate
 from engine.ensemble import Ensemble, Strategy
+from engine.images import Images
 from engine.losses import cross_entropy
 from engine.models.base import Net
 from engine.records import Training
 from engine.stopping import Stopping
 from engine.streams import Streams
-from engine.task import Images, TrainingPath
 
 
 def train(
@@ -207,6 +207,20 @@ def uses(training: Training, n: int, of: Tensor, *, seed: int, role: str, ids: S
         step = order.argsort(dim=1)[:, of.cpu()] // training.batch_size  # (M, F)
         used += reach[epoch * steps + step] / sizes[step]
     return used.float().to(of.device)
+
+
+@dataclass(frozen=True)
+class TrainingPath:
+    """A training step by step, as "keep the trajectory" leaves it (:func:`engine.train.path`).
+
+    ``gradients`` float32 (T, M, P) are those of each step's batch, before weight decay and momentum, laid out as
+    :func:`engine.curvature.flatten` does; usually on disk and read as they are touched. The weights follow from them
+    by the training's own arithmetic. ``orders()`` yields for each epoch the examples in the order in which the models
+    saw them, int64 (M, n): numbers below the retain set's size are positions in it, the others in the forget set.
+    """
+
+    gradients: np.ndarray
+    orders: Callable[[], Iterator[Tensor]]
 
 
 def path(

@@ -7,12 +7,12 @@ import torch
 from engine.answers import estimate
 from engine.experiment import resolve
 from engine.halves import halves
+from engine.images import Images
 from engine.memorisation import doubt, memorisation
 from engine.plan import data_info, make_plan
 from engine.queue.uses import _of_result
 from engine.records import Recipe, Training
 from engine.store import Store
-from engine.task import Images
 from engine.train import last, train
 from engine.work import run_job
 from engine.work.memorising import by_halves, memorised

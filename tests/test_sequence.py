@@ -12,6 +12,7 @@ import torch
 from engine.answers import estimate
 from engine.data.digits import Digits
 from engine.experiment import resolve
+from engine.images import Images
 from engine.jobs import followed, part_models, request_number
 from engine.knobs import BadSetting
 from engine.metrics.klom import klom
@@ -19,7 +20,7 @@ from engine.plan import data_info, make_plan, requests
 from engine.records import MOST_REQUESTS, Choice, EnsembleSize, Measuring, Recipe, Training, digest
 from engine.seeds import derive
 from engine.store import Store
-from engine.task import ForgetTask, Images
+from engine.task import ForgetTask
 from engine.train import train
 from engine.unlearners.base import Unlearner
 from engine.work import run_job

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
 from engine.data.base import ImageData
-from engine.knobs import BadSetting, Configured, Knob
+from engine.knobs import BadSetting, Configured, Knob, Scalar
 from engine.records import Card, digest
 from engine.seeds import derive
 
@@ -39,14 +39,15 @@ class Scene:
     """What a selector may look at.
 
     ``features`` float32 (N, D): penultimate features of one original over the training set. ``margins`` float32 (M, N):
-    margins of the originals on the training set. ``memorisation`` float32 (N,): how much each training picture is
-    memorised. Each is None unless the selector's :meth:`Selector.needs` names it.
+    margins of the originals on the training set. Each is None unless the selector's :meth:`Selector.needs` names it.
+    ``prerequisites`` are the others that it needs, by word (:mod:`engine.prerequisites`): arrays whose last axis are
+    the training pictures, such as "memorisation scores", float32 (N,).
     """
 
     data: ImageData
     features: np.ndarray | None = None
     margins: np.ndarray | None = None
-    memorisation: np.ndarray | None = None
+    prerequisites: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def vectors(self, space: str) -> np.ndarray:
         """Return one row per training picture, float32 (N, D): its ``features`` or its ``pixels`` from 0 to 1.
@@ -91,14 +92,14 @@ class Scene:
         Raises:
             ForgetError: the scores are missing, of the wrong length or not finite.
         """
-        n = len(self.data.y_train)
-        if self.memorisation is None:
+        n, scores = len(self.data.y_train), self.prerequisites.get("memorisation scores")
+        if scores is None:
             raise ForgetError("this forget set looks at memorisation, which needs networks trained on halves")
-        if self.memorisation.shape != (n,):
-            raise ForgetError(f"scores must be ({n},), one for each training picture, not {self.memorisation.shape}")
-        if not np.isfinite(self.memorisation).all():
+        if scores.shape != (n,):
+            raise ForgetError(f"scores must be ({n},), one for each training picture, not {scores.shape}")
+        if not np.isfinite(scores).all():
             raise ForgetError("a network on a half answers with no numbers, its training diverged; lower the rate")
-        return self.memorisation
+        return scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +140,7 @@ class Selector(Configured, abc.ABC):
     """A way to say which training pictures should be forgotten. Found by scanning ``engine/forget``.
 
     ``forms`` are examples of its command-line form; ``reads`` what it may ask for in the :class:`Scene` besides the
-    data: "features", "margins", "memorisation". ``names_pictures`` says that the same settings always mean the same
+    data: "features", "margins", or the word of a prerequisite. ``names_pictures`` says that the same settings always mean the same
     pictures, so that a second such request has nothing left to ask for.
     """
 
@@ -163,6 +164,10 @@ class Selector(Configured, abc.ABC):
     def needs(self) -> tuple[str, ...]:
         """Return which of ``reads`` these settings need."""
         return self.reads
+
+    def prerequisite_settings(self) -> Mapping[str, Mapping[str, Scalar]]:
+        """Return the settings of the prerequisites it needs, by word; none stands for the defaults."""
+        return {}
 
     @abc.abstractmethod
     def title(self) -> str:

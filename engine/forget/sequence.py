@@ -70,7 +70,6 @@ def _of(scene: Scene, left: Left) -> Scene:
         x_train=scene.data.x_train[kept],
         y_train=scene.data.y_train[kept],
     )
-    seen = {field.name: getattr(scene, field.name) for field in dataclasses.fields(scene) if field.name != "data"}
-    # Features have a row for each picture, (N, D); whatever else there is has its pictures last, (M, N) or (N,).
-    some = {name: x if x is None else x[kept] if name == "features" else x[..., kept] for name, x in seen.items()}
-    return Scene(data, **some)
+    features = None if scene.features is None else scene.features[kept]  # (n, D)
+    margins = None if scene.margins is None else scene.margins[:, kept]  # (M, n)
+    return Scene(data, features, margins, {word: x[..., kept] for word, x in scene.prerequisites.items()})

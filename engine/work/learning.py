@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
+from engine.images import Images
 from engine.jobs import Hooks, Job, part_models
 from engine.leakage import drawn_at_least
 from engine.lesson import Lesson, Teaching, learn, shared
 from engine.records import Training
 from engine.store import Artefact, Store
-from engine.task import Images
 from engine.work.reading import load_data, net_of, on
 from engine.work.watching import settle
 

@@ -19,13 +19,15 @@ from engine.data.base import ImageData
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble, Strategy
 from engine.halves import halves
+from engine.images import Images
 from engine.jobs import Hooks, Job, followed, part_models, request_number
+from engine.record import TrainingRecord
 from engine.records import Training
 from engine.seeds import derive
 from engine.store import Artefact, Store
 from engine.store.errors import plain_words
-from engine.task import ForgetTask, Images, Sharded, TrainingPath, TrainingRecord
-from engine.train import path, train, uses
+from engine.task import ForgetTask, Sharded
+from engine.train import TrainingPath, path, train, uses
 from engine.unlearners import unlearners
 from engine.unlearners.base import Unlearner
 from engine.work.learning import load_lesson

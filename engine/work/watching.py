@@ -13,8 +13,8 @@ from torch import Tensor
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
 from engine.ensemble import margins as margins_of
+from engine.images import Images
 from engine.jobs import FRAMES, Hooks, Job, summary
-from engine.task import Images
 from engine.work.reading import on
 
 EXPLODED = 1e3

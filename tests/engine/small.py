@@ -9,13 +9,15 @@ import torch
 
 from engine.data.base import ImageData, image_data
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.lesson import Lesson, learn
 from engine.models import architectures
 from engine.models.base import Architecture, Net
 from engine.models.sharded import net_for
+from engine.record import TrainingRecord
 from engine.records import Training
-from engine.task import ForgetTask, Images, Sharded, TrainingPath, TrainingRecord
-from engine.train import last, path, train, uses
+from engine.task import ForgetTask, Sharded
+from engine.train import TrainingPath, last, path, train, uses
 
 CPU = torch.device("cpu")
 FORGET = torch.tensor([3, 7, 8, 20, 31, 33])

@@ -13,10 +13,12 @@ from engine.curvature import QuasiHessian, flatten
 from engine.data import datasets
 from engine.descent import learning_rate
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.models import architectures
+from engine.record import TrainingRecord
 from engine.records import Training
 from engine.streams import Streams
-from engine.task import ForgetTask, Images, TrainingRecord
+from engine.task import ForgetTask
 from engine.train import last, path, train
 from engine.unlearners import unlearners
 

@@ -1,0 +1,84 @@
+"""The lesson: an unlearner that was learned for the originals, once, before any request."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from engine.images import Images
+from engine.jobs import Hooks, Job, part_models, part_name
+from engine.leakage import drawn_at_least
+from engine.lesson import Lesson, learn, shared
+from engine.place import Place
+from engine.prerequisites.base import Prerequisite, Reading
+from engine.specs import WHOLE, Prepared, Trained
+from engine.store import Artefact, Store
+from engine.stored import load_data, net_of, on, settle
+from engine.teaching import Teaching
+
+
+@dataclass(frozen=True)
+class LearnedUnlearner(Teaching, Prerequisite):
+    """It depends on no forget set, so one lesson serves every request; a convex model needs one for all originals."""
+
+    key = "lesson"
+    reads = "lesson"
+    doing = "learning the unlearner"
+
+    def fragment(self, place: Place) -> Any:
+        """Return the spec of its own job."""
+        return self._spec(place).plain
+
+    def jobs(self, place: Place, chunk: tuple[int, int]) -> tuple[Job, ...]:
+        """Learn for a chunk of originals, or for all where one lesson serves all."""
+        recipe, serves_all = place.experiment.recipe, shared(place.experiment.recipe.model.key)
+        cost = self.cost(
+            train=place.info["train"],
+            training=recipe.training,
+            models=chunk[1] - chunk[0],
+            serves_all=serves_all,
+        )
+        part = WHOLE if serves_all else part_name(chunk)
+        inputs = {"dataset": place.inputs["dataset"]}
+        return (Job(self._spec(place), part, inputs, needs=(place.data.id,), cost=cost, doing=self.doing),)
+
+    def work(self, store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
+        """Learn the unlearner of a chunk of originals, or of all, and store it with its time and what it leaks."""
+        spec = job.spec
+        if not isinstance(spec, Prepared):
+            raise TypeError(f"a lesson is not made by a job of the kind {spec.kind}")
+        original = Trained.from_json(spec.of["original"])
+        data = load_data(store, job.inputs["dataset"], original.data, hooks)
+        start = time.perf_counter()
+        lesson = learn(
+            net_of(original.model, original.training, data),
+            Images.of(data, "train", device),
+            original.training,
+            self,
+            seed=original.seed,
+            ids=() if job.part == WHOLE else part_models(job.part),
+            progress=hooks.progress,
+        )
+        settle(device)
+        leaked = drawn_at_least(2, lessons=self.lessons, share=self.drawn(lesson.size) / lesson.size)
+        with artefact.write(job.part) as out:
+            out.tensors("lesson", {k: v.contiguous().cpu().numpy() for k, v in lesson.tensors().items()})
+            seconds = time.perf_counter() - start
+            out.json("meta", {**lesson.meta(), "seconds": seconds, "drawn_twice": leaked, **on(device)})
+
+    def load(self, reading: Reading) -> Lesson:
+        """Return the lesson of the chunk's originals.
+
+        Raises:
+            ValueError: it was not learned for one of them.
+        """
+        stored = Prepared.from_json(reading.fragment).artefact(reading.store).read(reading.parts[0])
+        tensors = {k: torch.from_numpy(v).to(reading.device) for k, v in stored.tensors("lesson").items()}
+        lesson = Lesson.read(tensors, stored.json("meta"))
+        return lesson if reading.original is None else lesson.of(reading.original.ids)
+
+    def _spec(self, place: Place) -> Prepared:
+        return self.prepared({"original": place.trained("original").plain})
