@@ -3,17 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine import registry
 from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading, Reads
-from engine.registry import discover
 from engine.unlearners.base import Unlearner
 
-__all__ = ["Prerequisite", "Reading", "Reads", "fragments", "once", "prerequisites", "wanted"]
+__all__ = ["Prerequisite", "Reading", "Reads", "fragments", "make_prerequisite", "once", "prerequisites", "wanted"]
 
 
 def prerequisites() -> Mapping[str, type[Prerequisite]]:
     """Return every prerequisite by key, in a stable order."""
-    return discover("engine.prerequisites", Prerequisite)
+    return registry.discover("engine.prerequisites", Prerequisite)
+
+
+def make_prerequisite(choice: Mapping[str, object]) -> Prerequisite:
+    """Return the prerequisite that ``choice`` names, with its settings; see :func:`engine.registry.make`."""
+    return registry.make("engine.prerequisites", Prerequisite, choice, what="prerequisite")
 
 
 def wanted(plugin: Reads) -> tuple[Prerequisite, ...]:
