@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,10 +18,13 @@ from engine.records import SPLITS
 from engine.specs import WHOLE, Spec
 from engine.store import Store
 
+S = TypeVar("S", bound=Spec)
+
 FRAMES = 12
 """Evaluations along an unlearning run, evenly spread, besides step 0; the last one is the result."""
 CURVE_POINTS = 500
 """Most points per split behind a curve; the final margins are always measured on every point."""
+
 
 class Cancelled(Exception):
     """The job was asked to stop; nothing of it was stored."""
@@ -66,6 +69,16 @@ class Job:
     def id(self) -> str:
         """What tells this job from every other, across runs and processes."""
         return f"{self.kind}-{self.spec.digest}-{self.part}"
+
+    def about(self, kind: type[S]) -> S:
+        """Return its spec, which the caller knows to be of one kind.
+
+        Raises:
+            TypeError: it is of another.
+        """
+        if not isinstance(self.spec, kind):
+            raise TypeError(f"a job of the kind {self.kind} is not about {kind.__name__}")
+        return self.spec
 
     def done(self, store: Store) -> bool:
         """Return whether its part is already in the store."""

@@ -13,7 +13,6 @@ from engine.jobs import CURVE_POINTS, FRAMES, Job, part_name
 from engine.knobs import BadSetting
 from engine.place import Place, path_bytes
 from engine.prerequisites import wanted
-from engine.records import Choice
 from engine.specs import WHOLE, DataSpec, Evaluation, ForgetSet, Probe, Unlearned
 from engine.store import Store
 from engine.unlearners.base import Unlearner

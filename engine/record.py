@@ -64,5 +64,3 @@ class TrainingRecord:
         if self._after is None:
             raise ValueError("this method reads the slices of the training, and none were stored")
         return self._after(slice_)
-
-

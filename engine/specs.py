@@ -251,6 +251,20 @@ class Prepared(Spec):
         return cls(Choice.from_json(value["prerequisite"], "prerequisite"), value["of"])
 
 
+@dataclass(frozen=True, eq=False)
+class Explored(Spec):
+    """A map of the training pictures, its columns, or pictures that a method makes: what an analysis depends on."""
+
+    owned = False
+
+    kind: str  # type: ignore[misc]
+    of: Mapping[str, Any]
+
+
+KINDS: tuple[type[Spec], ...] = (*(DataSpec, TableSpec, Probe, Trained, ForgetSet, Unlearned, Evaluation, Prepared),)
+"""Every kind of spec whose artefacts have a kind of their own."""
+
+
 def _plain(value: object) -> Any:
     if isinstance(value, Spec):
         return value.plain

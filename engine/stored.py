@@ -31,7 +31,9 @@ def load_data(store: Store, choice: Mapping[str, Any], expected: str | None, hoo
     """
     data = make_dataset(choice).load(store.data_cache, hooks.progress)
     if expected is not None and data.hash != expected:
-        DataSpec(Choice.from_json(choice, "dataset")).artefact(store).discard(WHOLE)  # so that the next plan looks again
+        DataSpec(Choice.from_json(choice, "dataset")).artefact(store).discard(
+            WHOLE
+        )  # so that the next plan looks again
         raise DataError(f"{data.name}: the {data.noun}s changed since this run was planned; run the recipe again")
     return data
 

@@ -140,8 +140,8 @@ class Selector(Configured, abc.ABC):
     """A way to say which training pictures should be forgotten. Found by scanning ``engine/forget``.
 
     ``forms`` are examples of its command-line form; ``reads`` what it may ask for in the :class:`Scene` besides the
-    data: "features", "margins", or the word of a prerequisite. ``names_pictures`` says that the same settings always mean the same
-    pictures, so that a second such request has nothing left to ask for.
+    data: "features", "margins", or the word of a prerequisite. ``names_pictures`` says that the same settings always
+    mean the same pictures, so that a second such request has nothing left to ask for.
     """
 
     card: ClassVar[Card]

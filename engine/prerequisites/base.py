@@ -108,4 +108,3 @@ class Prerequisite(Configured, abc.ABC):
     def prepared(self, of: Mapping[str, Any]) -> Prepared:
         """Return the spec of a job of its own that depends on its settings and on ``of``, plain JSON data."""
         return Prepared(Choice(self.key, self.settings()), of)
-

@@ -47,10 +47,7 @@ class LearnedUnlearner(Teaching, Prerequisite):
 
     def work(self, store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
         """Learn the unlearner of a chunk of originals, or of all, and store it with its time and what it leaks."""
-        spec = job.spec
-        if not isinstance(spec, Prepared):
-            raise TypeError(f"a lesson is not made by a job of the kind {spec.kind}")
-        original = Trained.from_json(spec.of["original"])
+        original = Trained.from_json(job.about(Prepared).of["original"])
         data = load_data(store, job.inputs["dataset"], original.data, hooks)
         start = time.perf_counter()
         lesson = learn(

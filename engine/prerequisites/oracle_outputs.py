@@ -35,7 +35,5 @@ class OracleOutputs(Prerequisite):
     def load(self, reading: Reading) -> OracleLogits:
         """Return the function from pictures (M, B, c, h, w) to logits (M, B, C) of the chunk's second oracles."""
         spec = Trained.from_json(reading.fragment)
-        oracles, _ = load_ensemble(
-            reading.store, reading.data, spec, reading.part, reading.device, reading.strategy
-        )
+        oracles, _ = load_ensemble(reading.store, reading.data, spec, reading.part, reading.device, reading.strategy)
         return oracles.logits

@@ -1,24 +1,23 @@
 """Which parts of the store a run stands on, so that deleting it takes away exactly what no other run uses.
 
-The compute process notes a run's parts when it plans it. For a run it never planned, or planned before notes were
-kept, the parts are read from the specs in its results.
+The compute process notes a run's parts when it plans it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from engine.queue.queue import USES, Queue
 from engine.queue.rows import RunRow
 from engine.queue.shelf import Shelf
+from engine.specs import KINDS
 from engine.store import Piece, Store
 from engine.store.uploads import discard, path_of
 
-OWNED = ("trained", "unlearned", "evaluation", "forget", "lesson")
-"""Kinds that belong to runs; probes, maps and decoded data serve whoever comes next."""
+OWNED = frozenset(kind.kind for kind in KINDS if kind.owned)
+"""Kinds of artefacts that belong to runs; probes, maps and decoded data serve every later visitor."""
 FRESH = 60.0
 
 
@@ -41,28 +40,8 @@ def note_uses(queue: Queue, run_id: str, pieces: Iterable[Piece], *, complete: b
 
 def used(queue: Queue, store: Store, run_id: str) -> frozenset[Piece]:
     """Return the parts a run needs, as far as they are known."""
-    noted = queue.recall(USES + run_id)
-    if noted is not None:
-        return frozenset(Piece(kind, key, part) for kind, key, parts in noted["pieces"] for part in parts)
-    return frozenset(piece for row in queue.results(run_id, latest=False) for piece in _of_result(store, row.payload))
-
-
-def _of_result(store: Store, payload: Mapping[str, Any]) -> list[Piece]:
-    spec = payload["spec"]
-    trained = [spec["unlearned"]["original"], spec["oracle"], spec["floor"]]
-    found = [Piece("evaluation", store.artefact("evaluation", spec).key, "whole")]
-    unlearned = [spec["unlearned"]]
-    while "after" in unlearned[-1]:  # what it stands on
-        unlearned.append(unlearned[-1]["after"])
-    for kind, whose in (*(("unlearned", one) for one in unlearned), *(("trained", one) for one in trained)):
-        key = store.artefact(kind, whose).key
-        found += [Piece(kind, key, part) for part in payload["parts"]]
-    memorised = spec["unlearned"].get("memorisation", {})
-    if "halves" in memorised:  # all of them, whatever part of the run was measured
-        halves = store.artefact("trained", memorised["halves"])
-        inside = [part for part in halves.parts() if int(part.partition("-")[2]) <= memorised["models"]]
-        found += [Piece("trained", halves.key, part) for part in inside]
-    return found
+    noted = queue.recall(USES + run_id) or {"pieces": []}
+    return frozenset(Piece(kind, key, part) for kind, key, parts in noted["pieces"] for part in parts)
 
 
 def disk_use(queue: Queue, store: Store, runs: Iterable[RunRow]) -> tuple[dict[str, Use], int]:

@@ -43,10 +43,8 @@ def data(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch
 def table(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:  # noqa: ARG001
     """Look at the first rows of a CSV file, to see which column can be predicted."""
     hooks.progress(0.1, "looking at the table")
-    if not isinstance(job.spec, TableSpec):
-        raise TypeError(f"a table is not looked at by a job of the kind {job.spec.kind}")
     with artefact.write(job.part) as out:
-        out.json("look", look(job.spec.path))
+        out.json("look", look(job.about(TableSpec).path))
 
 
 def _table(loaded: ImageData) -> dict[str, Any]:
@@ -58,10 +56,8 @@ def _table(loaded: ImageData) -> dict[str, Any]:
 
 
 def forget(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
-    """Let the selector choose, and store its choice: ``indices`` int64 (F,), and ``earlier`` (E,) at a later request."""
-    spec = job.spec
-    if not isinstance(spec, ForgetSet):
-        raise TypeError(f"a forget set is not chosen by a job of the kind {spec.kind}")
+    """Let the selector choose: store ``indices`` int64 (F,), and ``earlier`` (E,) at a later request."""
+    spec = job.about(ForgetSet)
     data = load_data(store, job.inputs["dataset"], spec.data, hooks)
     selector = make_selector(spec.selector.to_json())
     features = margins = None

@@ -26,9 +26,7 @@ with the noise of a clock would make two runs of one recipe differ in their last
 
 def probe(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
     """Time a few training steps of a chunk, stacked and looped; note which is faster, how fast, and its memory."""
-    spec = job.spec
-    if not isinstance(spec, Probe):
-        raise TypeError(f"nothing is timed by a job of the kind {spec.kind}")
+    spec = job.about(Probe)
     data = load_data(store, job.inputs["dataset"], None, hooks)
     net = net_of(spec.model, spec.training, data)
     training = spec.training

@@ -27,9 +27,7 @@ _CPU = torch.device("cpu")
 
 def trained(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
     """Train one chunk of originals, oracles, second oracles or networks on halves; store weights and margins."""
-    spec = job.spec
-    if not isinstance(spec, Trained):
-        raise TypeError(f"nothing is trained by a job of the kind {spec.kind}")
+    spec = job.about(Trained)
     data = load_data(store, job.inputs["dataset"], spec.data, hooks)
     subset = None
     if spec.subset == "half":

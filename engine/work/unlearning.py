@@ -35,9 +35,7 @@ def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: 
 
     At a later request of a sequence it runs on what it left at the request before, and retains nothing that is gone.
     """
-    spec = job.spec
-    if not isinstance(spec, Unlearned):
-        raise TypeError(f"nothing is unlearned by a job of the kind {spec.kind}")
+    spec = job.about(Unlearned)
     data = load_data(store, job.inputs["dataset"], spec.original.data, hooks)
     method, original, task, seed = request(store, data, spec, job, device)
     for word in spec.reads:  # read now: the disk's time is not the method's
@@ -66,7 +64,7 @@ def exhibit(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: to
     ``pictures`` float32 (K, n, c, h, w), normalised; ``classes`` int64 (K,); ``sure`` float32 (K, n), the probability
     that the original gives to the class a picture was made for.
     """
-    spec = job.spec.unlearned
+    spec = Unlearned.from_json(job.spec.of["unlearned"])
     data = load_data(store, job.inputs["dataset"], spec.original.data, hooks)
     method, original, task, seed = request(store, data, spec, job, device)
     hooks.progress(0.3, f"making {method.exhibits}")
