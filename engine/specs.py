@@ -243,7 +243,7 @@ class Prepared(Spec):
     kind = "prepared"
 
     prerequisite: Choice
-    of: Mapping[str, Any]
+    of: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -258,7 +258,7 @@ class Explored(Spec):
     owned = False
 
     kind: str  # type: ignore[misc]
-    of: Mapping[str, Any]
+    of: Mapping[str, Any] = field(default_factory=dict)
 
 
 KINDS: tuple[type[Spec], ...] = (*(DataSpec, TableSpec, Probe, Trained, ForgetSet, Unlearned, Evaluation, Prepared),)

@@ -38,7 +38,7 @@ def note_uses(queue: Queue, run_id: str, pieces: Iterable[Piece], *, complete: b
     queue.remember(USES + run_id, {"pieces": listed, "complete": complete})
 
 
-def used(queue: Queue, store: Store, run_id: str) -> frozenset[Piece]:
+def used(queue: Queue, run_id: str) -> frozenset[Piece]:
     """Return the parts a run needs, as far as they are known."""
     noted = queue.recall(USES + run_id) or {"pieces": []}
     return frozenset(Piece(kind, key, part) for kind, key, parts in noted["pieces"] for part in parts)
@@ -53,7 +53,7 @@ def disk_use(queue: Queue, store: Store, runs: Iterable[RunRow]) -> tuple[dict[s
         StoreError: the store cannot be read.
     """
     present = {piece: size for piece, size in store.pieces().items() if piece.kind in OWNED}
-    needs = {run.id: used(queue, store, run.id) & present.keys() for run in runs}
+    needs = {run.id: used(queue, run.id) & present.keys() for run in runs}
     users: dict[Piece, int] = {}
     for pieces in needs.values():
         for piece in pieces:
@@ -72,9 +72,9 @@ def delete_run(queue: Queue, store: Store, run_id: str) -> int:
     Raises:
         StoreError: there is no such run, it is not over, or the store may not be changed.
     """
-    pieces = used(queue, store, run_id)
+    pieces = used(queue, run_id)
     queue.delete(run_id)
-    return store.free(_unneeded(queue, store, pieces)) + free_uploads(queue, store)
+    return store.free(_unneeded(queue, pieces)) + free_uploads(queue, store)
 
 
 def free_unused(queue: Queue, store: Store) -> int:
@@ -83,7 +83,7 @@ def free_unused(queue: Queue, store: Store) -> int:
     Raises:
         StoreError: the store cannot be read, or may not be changed.
     """
-    return store.free(_unneeded(queue, store, store.pieces()))
+    return store.free(_unneeded(queue, store.pieces()))
 
 
 def free_uploads(queue: Queue, store: Store) -> int:
@@ -108,7 +108,7 @@ def free_uploads(queue: Queue, store: Store) -> int:
     )
 
 
-def _unneeded(queue: Queue, store: Store, pieces: Iterable[Piece]) -> list[Piece]:
+def _unneeded(queue: Queue, pieces: Iterable[Piece]) -> list[Piece]:
     """Return those of ``pieces`` that belong to runs and that no run needs.
 
     None while a run is being planned: what it will need is not known yet.
@@ -116,5 +116,5 @@ def _unneeded(queue: Queue, store: Store, pieces: Iterable[Piece]) -> list[Piece
     runs = queue.runs(limit=1_000_000)
     if any(not run.over and not (queue.recall(USES + run.id) or {}).get("complete") for run in runs):
         return []
-    needed = frozenset(piece for run in runs for piece in used(queue, store, run.id))
+    needed = frozenset(piece for run in runs for piece in used(queue, run.id))
     return sorted(piece for piece in set(pieces) - needed if piece.kind in OWNED)
