@@ -19,10 +19,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from engine.descent import Stepper, Student, learning_rate
+from engine.curvature import flatten, unflatten
+from engine.descent import Stepper, learning_rate
 from engine.ensemble import Ensemble
 from engine.isolation import IsolationKernel, likeness
-from engine.losses import log_probabilities
+from engine.losses import mean_weighted_cross_entropy
 from engine.models.base import Net
 from engine.records import Training
 from engine.seeds import derive
@@ -135,13 +136,13 @@ class Lesson:
         """
         if len(forget) >= self.size:
             raise ValueError("the forget set is the whole training set; nothing is left to answer for")
-        theta = flat(params)  # (M, P)
+        theta = flatten(params)  # (M, P)
         ones = self.kernel.ones(forget.pictures(slice(None)).flatten(1), forget.y)  # (F, t)
         means = torch.stack([self.kernel.mean(ones), self.whole])  # (2, W)
         embedded = _embedded(means, self.centre, self.scale)  # (V,)
         own = _own(theta, self.theta_centre, self.theta_scale)  # (M, P or 0)
         odds = len(forget) / (self.size - len(forget))
-        return unflat(theta + odds * self._rate(embedded, own), params)
+        return unflatten(theta + odds * self._rate(embedded, own), params)
 
     def _rate(self, embedded: Tensor, own: Tensor) -> Tensor:
         """Return the change per odds of being forgotten (M, P) from inputs (V,) and (M, P or 0)."""
@@ -255,36 +256,11 @@ def learn(
     )
 
 
-def flat(params: Mapping[str, Tensor]) -> Tensor:
-    """Return all weights of each model in one row: (M, P)."""
-    return torch.cat([v.flatten(1) for v in params.values()], dim=1)
-
-
-def unflat(theta: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return rows (M, P) as weights with the names and shapes of ``like``."""
-    parts = theta.split([v[0].numel() for v in like.values()], dim=1)
-    return {k: part.reshape(v.shape) for (k, v), part in zip(like.items(), parts, strict=True)}
-
-
 def network(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """Return what the paper's network of two hidden layers says to inputs x (..., n, d): (..., n, P)."""
     hidden = (x @ weights["w1"] + weights["b1"]).relu()  # (..., n, 256)
     hidden = (hidden @ weights["w2"] + weights["b2"]).relu()  # (..., n, 64)
     return hidden @ weights["w3"] + weights["b3"]
-
-
-def weighted_cross_entropy(
-    student: Student, x: Tensor, y: Tensor, weight: Tensor, *, label_smoothing: float, deviation: float
-) -> Tensor:
-    """Return :func:`engine.losses.cross_entropy` over the pictures with weight (B,) 1, those with 0 left out."""
-    logits = student(x)  # (B, C)
-    log_p = log_probabilities(logits)  # (C, B)
-    loss = -log_p.gather(0, y.unsqueeze(0)).squeeze(0)  # (B,)
-    if label_smoothing:
-        loss = (1 - label_smoothing) * loss - label_smoothing * log_p.mean(dim=0)
-    if deviation:
-        loss = loss + deviation * logits.std(dim=-1)
-    return (loss * weight).sum() / weight.sum().clamp_min(1.0)
 
 
 def _requests(teaching: Teaching, ones: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -391,14 +367,14 @@ def _train(
         restriction=training.restriction,
     )
     loss = functools.partial(
-        weighted_cross_entropy, label_smoothing=training.label_smoothing, deviation=training.deviation
+        mean_weighted_cross_entropy, label_smoothing=training.label_smoothing, deviation=training.deviation
     )
     for order in _epochs(Streams(seed, f"{role}:batches", different, device), n, training):
         mine = order[own]  # (r, B)
         x, y = _batch(images, positions, mine, alike=len(different) == 1 and n == len(images))
         lr = learning_rate(training, stepper.step_count, total)
         stepper.step(loss, x, y, weights.gather(1, mine), seen=0, cost=0.0, lr=lr)
-    return flat(stepper.ensemble.params)
+    return flatten(stepper.ensemble.params)
 
 
 def _epochs(streams: Streams, n: int, training: Training) -> Iterator[Tensor]:
