@@ -62,7 +62,9 @@ def weighted_gradient(
     Cost: 3 forward-equivalents per example.
     """
     if ensemble.strategy == "looped" and len(ensemble) > 1:
-        rows = [weighted_gradient(ensemble[m : m + 1], images, weights[m : m + 1]) for m in range(len(ensemble))]
+        options = {"label_smoothing": label_smoothing, "deviation": deviation}
+        each = [slice(m, m + 1) for m in range(len(ensemble))]
+        rows = [weighted_gradient(ensemble[m], images, weights[m], **options) for m in each]
         return {k: torch.cat([row[k] for row in rows]) for k in rows[0]}  # (M, ...)
     loss = functools.partial(weighted_cross_entropy, label_smoothing=label_smoothing, deviation=deviation)
     skeleton = ensemble.net.evaluation_skeleton
