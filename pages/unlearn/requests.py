@@ -12,7 +12,8 @@ from engine.forget.sequence import sizes
 from engine.knobs import BadSetting
 from engine.records import MOST_REQUESTS
 from engine.store import StoreError
-from pages.ui import choose_data, draft, runs, say, workspace
+from pages.start import choose_data
+from pages.ui import draft, runs, say, workspace
 
 _THROUGH_NETWORKS = ("cluster", "nearest", "outliers", "margin")
 _WAYS = ("Classes", "Cycles at random", "A saved set")

@@ -12,7 +12,8 @@ from engine.claims import off_label
 from engine.data.base import DataError
 from engine.forget import make_selector
 from engine.knobs import BadSetting
-from pages.ui import choose_data, choose_forget, draft, knobs, nouns, preview, runs, say, upload, workspace
+from pages.start import choose_data, choose_forget, preview, upload
+from pages.ui import draft, knobs, nouns, runs, say, workspace
 
 
 @dataclass(frozen=True)
