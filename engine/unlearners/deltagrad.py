@@ -39,6 +39,7 @@ class DeltaGrad(Unlearner):
 
     key = "deltagrad"
     order = 31
+    starts = "fresh"
     remedy = MappingProxyType({"trajectory": True})
     card = Card(
         name="DeltaGrad",
