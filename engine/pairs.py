@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from engine.curvature import flatten
-from engine.descent import Stepper, Student, learning_rate
+from engine.descent import Stepper, learning_rate
 from engine.ensemble import Ensemble
 from engine.images import Images
 from engine.isolation import likeness
-from engine.losses import log_probabilities
+from engine.losses import mean_weighted_cross_entropy
 from engine.models.base import Net
 from engine.records import Training
 from engine.seeds import derive
@@ -131,7 +131,7 @@ def _train(
         restriction=training.restriction,
     )
     loss = functools.partial(
-        weighted_cross_entropy, label_smoothing=training.label_smoothing, deviation=training.deviation
+        mean_weighted_cross_entropy, label_smoothing=training.label_smoothing, deviation=training.deviation
     )
     for order in _epochs(Streams(seed, f"{role}:batches", different, device), n, training):
         mine = order[own]  # (r, B)
@@ -152,17 +152,3 @@ def _batch(images: Images, positions: Tensor, order: Tensor, *, alike: bool) -> 
         return images.batch(positions.gather(1, order))
     x, y = images.batch(order[:1])
     return x.expand(len(order), *x.shape[1:]), y.expand(len(order), -1)
-
-
-def weighted_cross_entropy(
-    student: Student, x: Tensor, y: Tensor, weight: Tensor, *, label_smoothing: float, deviation: float
-) -> Tensor:
-    """Return :func:`engine.losses.cross_entropy` over the pictures with weight (B,) 1, those with 0 left out."""
-    logits = student(x)  # (B, C)
-    log_p = log_probabilities(logits)  # (C, B)
-    loss = -log_p.gather(0, y.unsqueeze(0)).squeeze(0)  # (B,)
-    if label_smoothing:
-        loss = (1 - label_smoothing) * loss - label_smoothing * log_p.mean(dim=0)
-    if deviation:
-        loss = loss + deviation * logits.std(dim=-1)
-    return (loss * weight).sum() / weight.sum().clamp_min(1.0)

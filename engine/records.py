@@ -65,6 +65,19 @@ class Card:
 
 
 @dataclass(frozen=True)
+class MethodFacts:
+    """What a view must know of a method with its settings besides its name.
+
+    ``starts`` is where its step 0 stands, "original" or "fresh"; ``reference`` the kind of reference it is, "do
+    nothing", "retrain" or "partial retrain", and empty for a method that is tried.
+    """
+
+    key: str
+    starts: str = "original"
+    reference: str = ""
+
+
+@dataclass(frozen=True)
 class Choice:
     """One plug-in picked by key, with its settings: ``{"key": "random", "n": 50}`` in JSON."""
 

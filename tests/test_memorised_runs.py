@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from engine.work.memorising import by_halves, memorised
+from engine.work.reading import load_ensemble, net_of
 
 from engine.answers import estimate
 from engine.experiment import resolve
@@ -15,8 +17,6 @@ from engine.records import Recipe, Training
 from engine.store import Store
 from engine.train import last, train
 from engine.work import run_job
-from engine.work.memorising import by_halves, memorised
-from engine.work.reading import load_ensemble, net_of
 
 CPU = torch.device("cpu")
 HALVES = {"key": "rum", "groups": 2, "epochs": 1}

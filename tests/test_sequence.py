@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from engine.work.reading import load_ensemble, net_of
 
 from engine.answers import estimate
 from engine.data.digits import Digits
@@ -24,7 +25,6 @@ from engine.task import ForgetTask
 from engine.train import train
 from engine.unlearners.base import Unlearner
 from engine.work import run_job
-from engine.work.reading import load_ensemble, net_of
 
 CPU = torch.device("cpu")
 CLASSES = tuple(Choice("class", {"classes": c}) for c in "358")

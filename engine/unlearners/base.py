@@ -6,7 +6,7 @@ import abc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -39,6 +39,10 @@ class Unlearner(Configured, abc.ABC):
 
     card: ClassVar[Card]
     order: ClassVar[int] = 100
+    starts: ClassVar[str] = "original"
+    """Where step 0 stands: "original", "fresh" for weights that were never trained, or the knob that says which."""
+    reference: ClassVar[Literal["", "do nothing", "retrain", "partial retrain"]] = ""
+    """What kind of reference it is, there to be compared with; empty for a method that is tried."""
     remedy: ClassVar[Mapping[str, Scalar]] = MappingProxyType({})
     """Settings of the training that end a :meth:`misfit`, where some do: what a page offers to set with one press."""
     goes_on: ClassVar[bool] = False

@@ -40,6 +40,7 @@ class DeltaGrad(Unlearner):
 
     key = "deltagrad"
     order = 31
+    starts = "fresh"
     remedy = MappingProxyType({"trajectory": True})
     card = Card(
         name="DeltaGrad",
