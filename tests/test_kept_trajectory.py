@@ -9,7 +9,8 @@ from engine.answers import estimate
 from engine.experiment import resolve
 from engine.knobs import BadSetting
 from engine.models import architectures
-from engine.plan import data_info, make_plan, path_bytes
+from engine.place import path_bytes
+from engine.plan import data_info, make_plan
 from engine.records import Recipe, Training
 from engine.store import Store
 from engine.unlearners import unlearners
@@ -53,8 +54,8 @@ def run(store, recipe):
 
 
 def parts(store, plan, kind, role=None):
-    jobs = [j for j in plan.jobs if j.kind == kind and (role is None or j.spec["role"] == role)]
-    return [store.artefact(job.kind, job.spec).read(job.part) for job in jobs]
+    jobs = [j for j in plan.jobs if j.kind == kind and (role is None or j.spec.role == role)]
+    return [job.spec.artefact(store).read(job.part) for job in jobs]
 
 
 def test_originals_keep_their_path_oracles_do_not_and_deltagrad_follows_it(tmp_path):
@@ -69,7 +70,7 @@ def test_originals_keep_their_path_oracles_do_not_and_deltagrad_follows_it(tmp_p
         assert all("gradients.npy" not in part.files for part in parts(store, plan, "trained", role))
     assert not list((tmp_path / "unfinished").iterdir())
     made = [job for job in plan.jobs if job.kind == "unlearned" and job.method == "deltagrad"]
-    moved = [store.artefact(job.kind, job.spec).read(job.part) for job in made]
+    moved = [job.spec.artefact(store).read(job.part) for job in made]
     training = Training(epochs=2, batch_size=512)
     planned = unlearners()["deltagrad"]().planned_cost(forget=50, retain=1387, training=training)
     for part, original in zip(moved, kept, strict=True):
@@ -115,8 +116,8 @@ def test_the_estimate_says_what_it_weighs(tmp_path):
     for kept in (False, True):
         asked = resolve(recipe("do_nothing", trajectory=kept))
         run_job(store, make_plan(asked, store, "cpu").jobs[0], Quiet(), CPU)
-        found = make_plan(asked, store, "cpu")
-        sizes.append(estimate(asked, [found], data_info(asked, store), measured, store, workers=1)["bytes"])
+        found = make_plan(asked, store, "cpu", suppose=True)
+        sizes.append(estimate([found], measured, store, workers=1)["bytes"])
     assert sizes[1] - sizes[0] == 4 * 3 * 6 * 650
 
 

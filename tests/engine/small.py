@@ -74,10 +74,10 @@ def task(
         _retain=source.take(kept.nonzero()[:, 0]),
         _numbers=kept.nonzero()[:, 0],
         _reads={
-            "oracle outputs": lambda _: oracle,
+            **({} if oracle is None else {"oracle outputs": lambda _: oracle}),
             "training record": lambda original: record(original, source, recipe or training()),
             "memorisation scores": lambda _: torch.tensor(MEMORISED[by]),
-            "lesson": lambda original: lesson.of(original.ids),
+            **({} if lesson is None else {"lesson": lambda original: lesson.of(original.ids)}),
         },
     )
 

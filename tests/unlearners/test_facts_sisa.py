@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import small
 import torch
-from engine.work.reading import load_ensemble
 
 from engine.descent import Stepper
 from engine.experiment import resolve
@@ -19,6 +18,7 @@ from engine.record import TrainingRecord
 from engine.records import Recipe, Training
 from engine.sharding import cut, expected_cost, first_touched
 from engine.store import Store
+from engine.stored import load_ensemble
 from engine.task import ForgetTask, NotDeclared
 from engine.train import last, train
 from engine.unlearners import unlearners
