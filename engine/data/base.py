@@ -160,7 +160,7 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Dataset(Configured, abc.ABC):
-    """A source of pictures or of a table. Subclasses live in ``engine/data`` and are found by scanning.
+    """A source of pictures or of a table. Subclasses live in ``engine/data`` and are discovered by scanning.
 
     ``order`` sorts the list a visitor sees; ``needs`` names what it takes to load it ("", "network", "path");
     ``tabular`` whether it gives rows instead of pictures.
