@@ -38,7 +38,7 @@ def next_set(selector: Selector, scene: Scene, earlier: Sequence[np.ndarray], *,
 
 
 def sizes(
-    requests: Sequence[Selector], labels: np.ndarray, classes: Sequence[str], *, name: str, seed: int
+    selectors: Sequence[Selector], labels: np.ndarray, classes: Sequence[str], *, name: str, seed: int
 ) -> list[int]:
     """Return how many of the training pictures with these labels (N,) each request takes, as far as labels alone say.
 
@@ -51,7 +51,7 @@ def sizes(
     none = np.empty((len(labels), 0, 0, 0), np.uint8)  # labels alone are looked at
     data = ImageData(name, tuple(classes), none, labels, none[:0], labels[:0], top=1, mean=(), std=())
     taken: list[np.ndarray] = []
-    for selector in requests:
+    for selector in selectors:
         if selector.key not in _BY_LABEL:
             break
         taken.append(next_set(selector, Scene(data), taken, seed=derive(seed, "forget", len(taken))).indices)
