@@ -139,7 +139,7 @@ class Selector(Configured, abc.ABC):
     """A rule for which training pictures should be forgotten. Discovered by scanning ``engine/forget``.
 
     ``forms`` are examples of its command-line form; ``reads`` what it may ask for in the :class:`Scene` besides the
-    data: "features", "margins", "memorisation". ``names_pictures`` means that the same settings always mean the same
+    data: "features", "margins", "memorisation". ``names_pictures`` says that the same settings always mean the same
     pictures, so that a second such request has nothing left to ask for.
     """
 
