@@ -36,7 +36,7 @@ def train(
 ) -> Iterator[Snapshot]:
     """Train fresh models and yield after every step; the last snapshot holds the trained ensemble.
 
-    ``subset`` says what each model sees: None for everything, int64 (n,) for one subset shared by all, or a boolean
+    ``subset`` is what each model sees: None for everything, int64 (n,) for one subset shared by all, or a boolean
     mask (M, N), one row per model (oracles, halves, shards). Models whose subsets differ in size are trained in groups
     of equal size, smallest first, so padding never touches a result; snapshots on the way hold the group at hand, the
     last one every model, and ``seen`` and ``cost`` are those of the model that has done most. Model i depends only on
@@ -46,7 +46,7 @@ def train(
     With ``training.patience`` models stop early (:mod:`engine.stopping`). Learning rates still follow all the epochs.
     Snapshots on the way then hold the models that are still being trained; the last one, in which each has its best
     weights back, holds every model, and may come long before the announced ``total``. ``seen`` and ``cost`` are what
-    was really done, the mean over models.
+    was done, the mean over models.
 
     A training in shards is :func:`engine.sharding.train_sharded`; ``checkpoint`` is then given the networks as they are
     after each slice but the last.
@@ -75,7 +75,7 @@ def train(
         yield from _train_equal(net, images, training, seed, role, ids, strategy, subset, keep)
         return
     if keep is not None:
-        raise ValueError("models with subsets of their own are trained in groups, whose gradients cannot be kept")
+        raise ValueError("models with subsets of their own are trained in groups, whose gradients cannot be stored")
     if subset.shape != (len(ids), len(images)):
         raise ValueError(f"the mask must be {(len(ids), len(images))} (models, examples), not {tuple(subset.shape)}")
     sizes = subset.sum(dim=1)  # (M,)
@@ -226,9 +226,9 @@ class TrainingPath:
 def path(
     training: Training, n: int, of: Tensor, gradients: np.ndarray, *, seed: int, role: str, ids: Sequence[int]
 ) -> TrainingPath:
-    """Return the kept training of :func:`train` on all n examples, seen from a request to forget those numbered ``of``.
+    """Return the steps of :func:`train` on all n examples, for a request to forget those numbered ``of``.
 
-    ``gradients`` (T, M, P) is what it handed to ``keep``. Batches are replayed from their streams.
+    ``gradients`` (T, M, P) are those passed to its ``keep``. Batches are replayed from their streams.
     """
     forgotten = torch.zeros(n, dtype=torch.bool)
     forgotten[of.cpu()] = True
@@ -245,9 +245,9 @@ def path(
 
 
 def last(snapshots: Iterator[Snapshot]) -> Snapshot:
-    """Run to the end and return the last snapshot; its ensemble may be kept."""
+    """Run to the end and return the last snapshot, whose ensemble stays valid."""
     snapshot = None
-    for snapshot in snapshots:  # noqa: B007 - only the last one is wanted
+    for snapshot in snapshots:  # noqa: B007 - only the last one is used
         pass
     if snapshot is None:
         raise ValueError("the method yielded nothing")

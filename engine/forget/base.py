@@ -31,7 +31,7 @@ Space = Annotated[
 
 
 class ForgetError(BadSetting):
-    """A forget set cannot be made; the text says why and what to do, in words for a visitor."""
+    """A forget set cannot be made; the text says why and what to do about it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ class Left:
     request: int
 
     @property
-    def kept(self) -> np.ndarray:
+    def remaining(self) -> np.ndarray:
         """The numbers of the pictures that are left, int64 (n,), ascending."""
         return np.flatnonzero(self.gone == 0)
 
@@ -132,12 +132,12 @@ class Left:
                 f"request {self.request} asks for training picture {removed[0]}{_more(removed)}, which request "
                 f"{self.gone[removed[0]]} already removed; take it out of one of them"
             )
-        return np.searchsorted(self.kept, given)
+        return np.searchsorted(self.remaining, given)
 
 
 @dataclass(frozen=True)
 class Selector(Configured, abc.ABC):
-    """A way to say which training pictures should be forgotten. Found by scanning ``engine/forget``.
+    """A rule for which training pictures should be forgotten. Discovered by scanning ``engine/forget``.
 
     ``forms`` are examples of its command-line form; ``reads`` what it may ask for in the :class:`Scene` besides the
     data: "features", "margins", or the word of a prerequisite. ``names_pictures`` says that the same settings always
@@ -229,7 +229,7 @@ def identity(indices: np.ndarray, data_hash: str) -> str:
 
 
 def checked(indices: np.ndarray | Iterable[int], data: ImageData) -> np.ndarray:
-    """Return ``indices`` as sorted int64 (F,), or say why they cannot be a forget set of ``data``.
+    """Return ``indices`` as sorted int64 (F,), checked to be a possible forget set of ``data``.
 
     Raises:
         ForgetError: empty, every training picture, out of range, duplicates, not whole numbers; in words.
@@ -258,10 +258,10 @@ def checked(indices: np.ndarray | Iterable[int], data: ImageData) -> np.ndarray:
 
 
 def checked_count(count: int, data: ImageData) -> int:
-    """Return ``count``, or say that so many training pictures cannot be forgotten.
+    """Return ``count``, checked to be fewer than there are training pictures.
 
     Raises:
-        ForgetError: not fewer than there are.
+        ForgetError: nothing would be left to retain.
     """
     n = len(data.y_train)
     if count >= n:

@@ -1,4 +1,4 @@
-"""A forget set by memorisation: what networks know by heart, what they would know without it, or some of each."""
+"""A forget set by memorisation: what networks know by heart, what they get right without it, or some of each."""
 
 from __future__ import annotations
 
@@ -45,7 +45,6 @@ class Memorised(Selector):
     n: Count = 50
 
     def title(self) -> str:
-        """Return "N memorised most"."""
         return f"{self.n} memorised {self.end}"
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:  # noqa: ARG002
