@@ -267,14 +267,7 @@ def test_joining_and_splitting_are_inverse_and_keep_the_order_of_weights():
     assert small.same(back, models)
 
 
-def test_a_training_in_one_piece_is_what_it_was():
-    """Catches new names for old artefacts: without shards, specs and recipes have the JSON they had."""
-    assert not {"shards", "slices", "vote"} & Training().settings().keys()
-    cut_up = Training(shards=2, vote="majority").settings()
-    assert (cut_up["shards"], cut_up["vote"]) == (2, "majority")
-    assert cut_up.keys() - Training().settings().keys() == {"shards", "vote"}, "slices are off"
-    for recipe in (Training(), Training(shards=2, vote="majority"), Training(slices=3)):
-        assert Training.from_settings(recipe.settings()) == recipe
+def test_a_training_in_one_piece_has_a_plain_network():
     source = small.data()
     assert type(net_for(architectures()["mlp"](), source.shape, 3, Training())) is Net
     assert type(net_for(architectures()["mlp"](), source.shape, 3, Training(slices=2))) is ShardedNet
