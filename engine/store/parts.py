@@ -142,14 +142,6 @@ class Part:
             except safetensors.SafetensorError as error:
                 raise damaged(self.where, str(error)) from error
 
-    def tensors_path(self, name: str) -> Path:
-        """Return the safetensors file itself, for a reader that loads it straight to a device.
-
-        Raises:
-            StoreError: the part has no such file.
-        """
-        return self._path(name, ".safetensors")
-
     def json(self, name: str) -> Any:
         """Return the plain data that :meth:`PartWriter.json` wrote.
 

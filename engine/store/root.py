@@ -7,7 +7,6 @@
     artefacts/<kind>/<key>/<part>/     data files and _done.json, the marker
     data/                              decoded data sets
     uploads/                           archives visitors brought, named by the hash of their bytes
-    runs/<run id>/                     what belongs to one run only
     unfinished/                        parts being written, swept when their writer has ended
     queue.sqlite3                      runs, progress, results (engine.queue)
 """
@@ -18,10 +17,9 @@ import contextlib
 import errno
 import json
 import os
-import re
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -29,12 +27,11 @@ from typing import Self
 from engine.records import canonical
 from engine.store.artefact import Artefact
 from engine.store.errors import StoreError, plain_words
-from engine.store.files import abandoned, file_bytes, folder_bytes, owned_name, remove, replace_file, sync
+from engine.store.files import abandoned, file_bytes, folder_bytes, remove, replace_file
 from engine.store.pieces import Piece, free, sizes
 
 STORE_FORMAT = 1
-_FOLDERS = ("artefacts", "data", "runs", "unfinished")
-_RUN = re.compile(r"[0-9a-f]{4,64}")
+_FOLDERS = ("artefacts", "data", "unfinished")
 
 
 def default_store() -> Path:
@@ -93,24 +90,10 @@ class Store:
         """
         return Artefact.of(kind, spec, root=self.path / "artefacts", temporary=self.path / "unfinished")
 
-    def run_folder(self, run_id: str) -> Path:
-        """Return the folder of one run, made if need be.
-
-        Raises:
-            ValueError: ``run_id`` is not hex digits.
-            StoreError: the folder cannot be made.
-        """
-        if not _RUN.fullmatch(run_id):
-            raise ValueError(f"a run's name is 4 to 64 hex digits, not {run_id!r}")
-        path = self.path / "runs" / run_id
-        with plain_words("make the run's folder", path):
-            path.mkdir(parents=True, exist_ok=True)
-        return path
-
     def usage(self) -> dict[str, int]:
         """Return bytes on disk by kind of artefact, then for the rest of the store.
 
-        The other entries ("decoded data", "uploaded archives", "run folders", "unfinished writes", "queue file") hold a
+        The other entries ("decoded data", "uploaded archives", "unfinished writes", "queue file") hold a
         space and so never meet a kind's name. Cost: one look at every file.
 
         Raises:
@@ -120,7 +103,6 @@ class Store:
             used = {kind.name: folder_bytes(kind) for kind in sorted(_folders(self.path / "artefacts"))}
             used["decoded data"] = folder_bytes(self.data_cache)
             used["uploaded archives"] = folder_bytes(self.uploads)
-            used["run folders"] = folder_bytes(self.path / "runs")
             used["unfinished writes"] = folder_bytes(self.path / "unfinished")
             used["queue file"] = sum(file_bytes(entry) for entry in self.path.glob(f"{self.queue_path.name}*"))
         return used
@@ -149,33 +131,6 @@ class Store:
             StoreError: the store may not be changed.
         """
         return free(self.path / "artefacts", pieces, unfinished=self.path / "unfinished")
-
-    def collect(self, keep: Set[tuple[str, str]]) -> int:
-        """Delete every artefact whose (kind, key) is not in ``keep`` and return the bytes freed.
-
-        The caller names what unfinished runs need, too. A part being written while its artefact is deleted is not
-        lost: its writer makes the folder anew.
-
-        Raises:
-            StoreError: the store may not be changed.
-        """
-        freed = 0
-        with plain_words("delete results", self.path):
-            for kind in _folders(self.path / "artefacts"):
-                for folder in _folders(kind):
-                    if (kind.name, folder.name) in keep:
-                        continue
-                    aside = self.path / "unfinished" / owned_name()
-                    try:
-                        folder.rename(aside)
-                    except FileNotFoundError:
-                        continue  # another process deletes the same
-                    before = folder_bytes(aside)
-                    remove(aside)
-                    freed += before - folder_bytes(aside)
-                sync(kind)
-        self.sweep()
-        return freed
 
     def sweep(self) -> None:
         """Delete unfinished writes whose process no longer runs on this host, or that are older than a day.

@@ -29,7 +29,7 @@ RESERVE = 1 << 30
 MOST_FILES = 20_000
 """Files in an uploaded folder; more take longer to send one by one than to pack."""
 _BLOCK = 1 << 20
-_FILE = re.compile(r"([0-9a-f]{64})(\.zip|\.tar|\.tar\.gz|\.tar\.xz|\.csv)")
+_FILE = re.compile(rf"([0-9a-f]{{64}})({'|'.join(map(re.escape, KINDS))})")
 _TABLE = re.compile(rb"[^\x00-\x08\x0e-\x1f]*[,;\t][^\x00-\x08\x0e-\x1f]*")
 """How a table begins: text with a separator in it."""
 
