@@ -1,4 +1,4 @@
-"""Memorisation scores: how much networks know each training picture by heart, by networks on halves or by a proxy."""
+"""Memorisation scores: how well networks know each training picture by heart, from networks on halves or by a proxy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from engine.specs import Trained
 
 @dataclass(frozen=True)
 class MemorisationScores(Prerequisite):
-    """A score per picture. Networks on random halves are trained for it, or the first originals are asked.
+    """A score per picture. Networks on random halves are trained for it, or the first originals stand in.
 
     With halves a right answer is counted with the probability a network gives it: that needs fewer networks than
     counting whole answers, and leaves hardly any ties.
@@ -39,7 +39,7 @@ class MemorisationScores(Prerequisite):
     ] = "halves"
 
     def fragment(self, place: Place) -> Any:
-        """Return the networks that are asked, and how many of them: with more of them the scores are others."""
+        """Return the networks behind the scores, and their number, on which the scores depend."""
         if self.by == "halves":
             return {"networks": place.trained("halves").plain, "models": place.experiment.recipe.ensemble.models}
         return {"networks": place.trained("original").plain, "models": place.chunks[0][1]}
@@ -52,10 +52,10 @@ class MemorisationScores(Prerequisite):
         return (place.training("original", place.chunks[0]),)
 
     def load(self, reading: Reading) -> torch.Tensor:
-        """Return the scores of the pictures that are asked about: float32 (n,), the same for every model.
+        """Return the scores of the pictures read for: float32 (n,), the same for every model.
 
         Raises:
-            BadSetting: the networks asked diverged, or are too few.
+            BadSetting: a network diverged, or they are too few.
         """
         margins = self._margins(reading)  # (M, n), logits of the true label's probability
         if self.by == "halves":

@@ -1,4 +1,4 @@
-"""Oracle outputs: what networks answer that never saw the forget set."""
+"""Oracle outputs: answers of networks that never saw the forget set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class OracleOutputs(Prerequisite):
         return place.trained("floor").plain
 
     def jobs(self, place: Place, chunk: tuple[int, int]) -> tuple[Job, ...]:
-        """Train the second oracles of this chunk: the noise floor wants the same ones."""
+        """Train the second oracles of this chunk: the noise floor needs the same ones."""
         return (place.training("floor", chunk),)
 
     def load(self, reading: Reading) -> OracleLogits:
