@@ -60,7 +60,7 @@ def _draw(run: RunRow, name: str, what: str, answer: Mapping[str, Any], *, key: 
     show.heading(card)
     if info["classes"] > len(names):
         st.html(f'<p class="fs-small">The first {len(names)} of {info["classes"]} classes.</p>')
-    draw = partial(view.figure, table, pictures=pictures, names=names)
+    draw = partial(view.figure, table, pictures=pictures)
     alt = f"Pictures of {what}, one row for each of the classes {', '.join(names)}"
     with st.container(key=key):
         show.picture(draw, f"{key}-chart", alt=alt)

@@ -186,8 +186,8 @@ def _facts(images: Pictures | None, result: results.Result | None, seen: _Seen |
         floor = f", floor {row['floor']:.2f}" if np.isfinite(row["floor"]) else ""
         rows += [
             ("KLOM", f"{row['klom']:.2f}{floor}"),
-            ("KS distance", onepoint.told(row["ks"], row["ks_p"])),
-            ("Welch t", onepoint.told(row["t"], row["t_p"])),
+            ("KS distance", onepoint.with_p(row["ks"], row["ks_p"])),
+            ("Welch t", onepoint.with_p(row["t"], row["t_p"])),
         ]
         if seen.right:
             said = ", ".join(f"{role} {share:.0%}" for role, share in seen.right.items())
