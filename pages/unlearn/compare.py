@@ -154,7 +154,14 @@ def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
             key="compare-chart",
             alt=f"Curves of {say.card_name(words, 'methods', method)} in {len(rows)} runs. Escape shows all.",
         )
-    show.behind(curves_view.CARD, "compared-curves", table, draw, subject=", ".join(row.label for row in rows))
+    show.behind(
+        curves_view.CARD,
+        "compared-curves",
+        table,
+        draw,
+        subject=", ".join(row.label for row in rows),
+        meanings=curves_view.COLUMNS,
+    )
 
 
 def _common(here: Sequence[str], keys: Mapping[str, str]) -> str:

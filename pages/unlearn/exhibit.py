@@ -65,4 +65,5 @@ def _draw(run: RunRow, name: str, what: str, answer: Mapping[str, Any], *, key: 
     with st.container(key=key):
         show.picture(draw, f"{key}-chart", alt=alt)
         columns = {"probability": st.column_config.NumberColumn("probability of its class", format="%.4f")}
-        show.behind(card, key, table, draw, subject=f"{run.label}; {run.id}; first network", columns=columns)
+        subject = f"{run.label}; {run.id}; first network"
+        show.behind(card, key, table, draw, subject=subject, meanings=view.COLUMNS, columns=columns)

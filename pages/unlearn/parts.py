@@ -104,7 +104,7 @@ def _tick(run_id: str, was_over: bool, source: str) -> None:
         )
 
     subject = ", ".join(say.subject(workspace.words(), run.recipe).values())
-    show.behind(view.CARD, "curves", found, draw, subject=subject)
+    show.behind(view.CARD, "curves", found, draw, subject=subject, meanings=view.COLUMNS)
     _took(run, now)
 
 
