@@ -94,7 +94,7 @@ def test_the_command_line_gives_the_promised_json_and_repeats_it(tmp_path):
         (m, s) for m in ("do_nothing", "oracle_matching") for s in ("forget", "retain", "test")
     ]
     for row in first["results"]:
-        assert {"klom_mean", "accuracy", "seconds", "compute"} <= row.keys()
+        assert {"klom_mean", "accuracy", "accuracy_gap", "tow", "seconds", "compute"} <= row.keys()
         assert row["klom_p95_low"] <= row["klom_p95"] <= row["klom_p95_high"]
     assert set(first["floor"]) == {"forget", "retain", "test"}
     assert {r["compute"] for r in first["results"] if r["method"] == "do_nothing"} == {0.0}

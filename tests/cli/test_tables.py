@@ -19,7 +19,7 @@ IDS = RECIPE.methods_ids()
 def rows(models=100, floor=0.6, warnings=(), **changes):
     numbers = {
         "klom_mean": 1.0, "klom_median": 0.9, "klom_p95": 2.0, "klom_p95_low": 1.5, "klom_p95_high": 2.5,
-        "accuracy": 0.97, "accuracy_oracle": 0.96,
+        "accuracy": 0.97, "accuracy_oracle": 0.96, "accuracy_gap": 1.0, "tow": 0.875, "tow_floor": 0.99,
         "seconds": 3.25, "compute": 0.125, "klom_mean_floor": floor / 2, "klom_p95_floor": floor, **changes,
     }  # fmt: skip
     return scores(*({"split": split, **numbers} for split in SPLITS), models=models, warnings=warnings)
@@ -59,9 +59,10 @@ def test_one_entry_per_method_and_split_in_the_recipe_s_order(summary):
         "klom_p95_high": 2.5, "klom_p95_floor": 0.6, "klom_mean": 1.0, "klom_mean_low": None, "klom_mean_high": None,
         "klom_mean_floor": 0.3, "klom_median": 0.9, "klom_median_low": None, "klom_median_high": None,
         "klom_median_floor": None, "accuracy": 0.97, "accuracy_oracle": 0.96, "accuracy_original": None,
-        "seconds": 3.25, "compute": 0.125,
+        "accuracy_gap": 1.0, "accuracy_gap_floor": None, "tow": 0.875, "tow_floor": 0.99, "seconds": 3.25,
+        "compute": 0.125,
     }  # fmt: skip
-    floor = {"klom_p95": 0.6, "klom_mean": 0.3, "klom_median": None}
+    floor = {"klom_p95": 0.6, "klom_mean": 0.3, "klom_median": None, "accuracy_gap": None, "tow": 0.99}
     assert found["floor"] == dict.fromkeys(SPLITS, floor)
     assert (found["device"], found["models"], found["convention"]) == ("cpu", 100, "paper")
     assert found["recipe"] == RECIPE.to_json()
@@ -97,10 +98,10 @@ def test_the_text_holds_numbers_floor_device_and_warnings(summary):
     assert lines[0].split()[:4] == ["method", "split", "models", "KLOM"]
     assert re.split(r"\s{2,}", lines[1]) == [
         *("do_nothing", "forget", "100", "2.00", "1.50 to 2.50", "1.00", "0.90"),
-        *("97.0 %", "3.2", "12.5 %"),
+        *("97.0 %", "1.0", "0.875", "3.2", "12.5 %"),
     ]
     assert [re.split(r"\s{2,}", line) for line in lines[4:7]] == [
-        ["(floor)", split, "0.60", "0.30", "-"] for split in SPLITS
+        ["(floor)", split, "0.60", "0.30", "-", "-", "0.990"] for split in SPLITS
     ]
     assert lines[7] == f"run {found['run']} on cpu"
     assert lines[8:] == ["scrub: diverged at step 3", "few models"], "each warning once"
@@ -118,5 +119,5 @@ def test_markdown_names_a_method_by_its_settings_where_it_appears_twice(summary)
 @pytest.mark.parametrize(("seconds", "said"), [(0.0022, "2.2 ms"), (0.099, "99 ms"), (0.1, "0.1"), (0.0, "0.0")])
 def test_what_takes_no_tenth_of_a_second_is_in_milliseconds(summary, seconds, said):
     found = summary({"do_nothing": rows(seconds=seconds)})
-    assert re.split(r"\s{2,}", tables.text(found).splitlines()[1])[8] == said
+    assert re.split(r"\s{2,}", tables.text(found).splitlines()[1])[10] == said
     assert f"| {said} | 12.5 % |" in tables.markdown(found).splitlines()[3]

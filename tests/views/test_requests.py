@@ -15,8 +15,8 @@ SPLITS = ("forget", "retain", "test", "earlier")
 
 def rows(request, klom, floor=0.6, models=20, compute=0.25):
     shared = {
-        "klom_p95_floor": floor + request, "accuracy": 0.9, "accuracy_oracle": 0.1 * request,
-        "compute": compute, "seconds": 3.0 * request,
+        "klom_p95_floor": floor + request, "accuracy": 0.9, "accuracy_oracle": 0.1 * request, "accuracy_gap": 5.0,
+        "accuracy_gap_floor": -1.0, "compute": compute, "seconds": 3.0 * request,
     }  # fmt: skip
     here = {
         split: {"klom_p95": klom + i, "klom_p95_low": klom + i - 0.5, "klom_p95_high": klom + i + 0.25}
@@ -108,6 +108,13 @@ def test_accuracy_stands_beside_the_oracles(table):
     oracles = lines(figure, "oracles")[0]
     assert [v for v in oracles.y if v is not None] == pytest.approx([0.1, 0.1, 0.2, 0.2, 0.3, 0.3])
     assert list(lines(figure, "SCRUB")[0].y) == [0.9, 0.9]
+
+
+def test_another_metric_stands_beside_the_second_oracles_on_every_split(table):
+    figure = requests.figure(table, LIGHT, quantity="accuracy_gap")
+    assert len(lines(figure, "SCRUB")) == 4
+    assert {v for v in lines(figure, "second oracles")[0].y if v is not None} == {-1.0}
+    assert "points" in figure.layout.yaxis.title.text
 
 
 @pytest.mark.parametrize(("quantity", "wanted"), [("compute", [0.25] * 3), ("seconds", [3.0, 6.0, 9.0])])
