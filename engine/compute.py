@@ -336,7 +336,7 @@ class Compute:
             row = active.plan.rows[job.id]
             part = self.store.artefact(job.kind, job.spec).read(row.part)
             payload = {
-                "rows": part.json("rows"),
+                "scores": part.json("scores"),
                 "spec": row.spec,
                 "parts": job.inputs["parts"],
                 "final": row.final,

@@ -9,9 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from engine.metrics.cost import Compute
 from engine.theme import Look, fade
 from engine.views.base import ViewCard, styled
-from engine.views.headline import REFERENCES, STATISTICS, columns
+from engine.views.headline import REFERENCES, chosen_statistic, columns
 
 CARD = ViewCard(
     title="The best setting of each method",
@@ -32,7 +33,7 @@ _COLUMNS = (
 
 
 def frame(
-    measured: Sequence[tuple[str, pd.DataFrame, Mapping[str, str]]], names: Mapping[str, str], statistic: str = "p95"
+    measured: Sequence[tuple[str, pd.DataFrame, Mapping[str, str]]], names: Mapping[str, str], statistic: str = ""
 ) -> pd.DataFrame:
     """Return one row per forget set and method, best on the forget set first.
 
@@ -65,7 +66,7 @@ def frame(
                     **{split: by[value].get(split, np.nan) for split in ("forget", "retain", "test")},
                     "floor": by.at["forget", floor],
                     "retain_floor": retain_floor,
-                    "compute": by.at["forget", "compute"],
+                    "compute": by.at["forget", Compute.key],
                     "gentle": bool(retain <= 2 * retain_floor),
                 }
             )
@@ -82,7 +83,7 @@ def swept(table: pd.DataFrame) -> bool:
     return bool((table["tried"] > 1).any())
 
 
-def figure(table: pd.DataFrame, colours: Look, *, statistic: str = "p95") -> go.Figure:
+def figure(table: pd.DataFrame, colours: Look, *, statistic: str = "") -> go.Figure:
     """Draw one panel per forget set, one row per method. Custom data of a dot: (method id, "forget")."""
     sets = list(dict.fromkeys(table["forget_set"]))[:MOST]
     order = list(dict.fromkeys(table[table["forget_set"].isin(sets)]["name"]))[::-1]
@@ -119,7 +120,7 @@ def figure(table: pd.DataFrame, colours: Look, *, statistic: str = "p95") -> go.
             figure.add_vline(x=nothing, line=line, row=1, col=column)
         figure.update_xaxes(range=[-0.25, 1.08 * _edge(table)], fixedrange=True, row=1, col=column)
     middle = (len(sets) + 1) // 2
-    title = f"forget KLOM of the best setting, {STATISTICS[statistic].lower()} (nats)"
+    title = f"forget KLOM of the best setting, {chosen_statistic(statistic).label.lower()} (nats)"
     figure.update_xaxes(title_text=title, row=1, col=middle)
     figure.update_yaxes(categoryorder="array", categoryarray=order, fixedrange=True)
     for annotation in figure.layout.annotations:

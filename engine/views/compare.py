@@ -9,6 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from engine import metrics
+from engine.metrics import scores
+from engine.metrics.scores import Column, Scores
 from engine.views.base import ViewCard
 from engine.views.curves import ways
 
@@ -96,35 +99,37 @@ def differences(recipes: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One method of one run: its letter, the method's id and name, and its rows of numbers, one per split."""
+    """One method of one run: its letter, the method's id and name, and its scores."""
 
     letter: str
     method: str
     name: str
-    rows: Sequence[Mapping[str, Any]]
+    scores: Scores
+
+
+def columns() -> list[Column]:
+    """Return the columns of numbers: the headline metric first, each with its floor and what the oracles score."""
+    return scores.columns(metrics.headline(), ("value", "floor", "oracle"))
 
 
 def table(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return run, method, split, models, klom_p95, floor_p95, accuracy, accuracy_oracle, compute and seconds.
+    """Return run, method, split, models and every one of :func:`columns`.
 
     The best on the forget set come first; splits of a method stay together.
     """
-    names = ("models", "klom_p95", "floor_p95", "accuracy", "accuracy_oracle", "compute", "seconds")
-    columns = ["run", "method", "split", *names]
-    if not entries:
-        return pd.DataFrame(columns=columns)
-    ordered = sorted(entries, key=lambda entry: _forget(entry.rows))
+    names = ["run", "method", "split", "models", *(column.name for column in columns())]
     rows = [
-        {"run": entry.letter, "method": entry.name, "split": row["split"], **{n: row.get(n) for n in names}}
-        for entry in ordered
-        for row in entry.rows
+        {**row, "run": entry.letter, "method": entry.name}
+        for entry in sorted(entries, key=_distance)
+        for row in entry.scores.wide()
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=names)
 
 
-def _forget(rows: Sequence[Mapping[str, Any]]) -> float:
-    value = next((row.get("klom_p95") for row in rows if row["split"] == "forget"), None)
-    return math.inf if value is None else float(value)
+def _distance(entry: Entry) -> float:
+    metric = metrics.headline()
+    value = entry.scores.value(metric, "forget")
+    return math.inf if value is None else metric.distance(value, entry.scores.value(metric, "forget", "oracle"))
 
 
 def overlaid(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from engine import metrics
+from engine.metrics.cost import Compute
+from engine.metrics.scores import Scores
 from engine.theme import Look
 from engine.views.base import KLOM_RANGE, ViewCard, styled
 from engine.views.headline import ceiling_shape, floor_shapes
@@ -25,7 +28,7 @@ CARD = ViewCard(
 
 COLUMNS = (
     *("run", "method", "key", "name", "data", "model", "forget", "models", "convention"),
-    *("klom_p95", "floor_p95", "retain_p95", "retain_floor", "compute"),
+    *("klom", "floor", "retain_klom", "retain_floor", "compute"),
 )
 
 
@@ -33,30 +36,31 @@ def frame(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return one row per run and method, those nearest to their floor first.
 
     ``measured`` holds mappings with run, method (id), key, name (of the method in that run), data, model, forget (names
-    for people) and ``rows`` as an evaluation stores them. What was not measured is missing.
+    for people) and ``scores``. KLOM is the headline metric. What was not measured is missing.
     """
+    metric = metrics.headline()
     tidy = []
     for entry in measured:
-        rows = {row["split"]: row for row in entry["rows"]}
-        forget, retain = rows.get("forget"), rows.get("retain", {})
-        if forget is None or forget.get("klom_p95") is None:
+        scores: Scores = entry["scores"]
+        klom = scores.value(metric, "forget")
+        if klom is None:
             continue
         tidy.append(
             {
                 **{name: entry[name] for name in ("run", "method", "key", "name", "data", "model", "forget")},
-                "models": forget["models"],
-                "convention": forget.get("convention", "paper"),
-                "klom_p95": forget["klom_p95"],
-                "floor_p95": forget.get("floor_p95"),
-                "retain_p95": retain.get("klom_p95"),
-                "retain_floor": retain.get("floor_p95"),
-                "compute": forget.get("compute"),
+                "models": scores.models,
+                "convention": scores.convention,
+                "klom": klom,
+                "floor": scores.value(metric, "forget", "floor"),
+                "retain_klom": scores.value(metric, "retain"),
+                "retain_floor": scores.value(metric, "retain", "floor"),
+                "compute": scores.value(Compute, "forget"),
             }
         )
     table = pd.DataFrame(tidy, columns=list(COLUMNS))
     numbers = list(COLUMNS[9:])
     table[numbers] = table[numbers].apply(pd.to_numeric)
-    beyond = (table["klom_p95"] - table["floor_p95"].fillna(0.0)).to_numpy()
+    beyond = (table["klom"] - table["floor"].fillna(0.0)).to_numpy()
     return table.iloc[beyond.argsort(kind="stable")].reset_index(drop=True)
 
 
@@ -77,14 +81,14 @@ def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
     """Draw one row per run: KLOM of the forget set and the floor beside it. Custom data of a dot: (run, method)."""
     figure = go.Figure()
     place = list(range(len(table) - 1, -1, -1))
-    known = [(y, floor) for y, floor in zip(place, table["floor_p95"], strict=True) if np.isfinite(floor)]
+    known = [(y, floor) for y, floor in zip(place, table["floor"], strict=True) if np.isfinite(floor)]
     figure.add_trace(
         go.Scatter(
-            x=table["klom_p95"],
+            x=table["klom"],
             y=place,
             mode="markers+text",
-            text=[f"{value:.1f}" for value in table["klom_p95"]],
-            textposition=["middle left" if value > 10 else "middle right" for value in table["klom_p95"]],
+            text=[f"{value:.1f}" for value in table["klom"]],
+            textposition=["middle left" if value > 10 else "middle right" for value in table["klom"]],
             textfont={"size": 11},
             marker={"size": 9, "color": colours.unlearned},
             selected={"marker": {"opacity": 1}},
@@ -99,7 +103,7 @@ def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
     figure.update_yaxes(tickvals=place, ticktext=labels, range=[-0.6, len(table) - 0.4], showgrid=False)
     figure.update_xaxes(
         range=list(KLOM_RANGE), tickvals=[0, 2, 4, 6, 8, 10], fixedrange=True,
-        title_text="KLOM on the forget set, 95th percentile (nats)",
+        title_text=f"KLOM on the forget set, {metrics.headline().label} (nats)",
     )  # fmt: skip
     figure.update_yaxes(fixedrange=True)
     shapes = [*floor_shapes(known, colours), ceiling_shape(colours)]
@@ -108,9 +112,9 @@ def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
 
 
 def _hover(row: pd.Series) -> str:
-    floor = "not measured" if pd.isna(row["floor_p95"]) else f"{row['floor_p95']:.2f}"
+    floor = "not measured" if pd.isna(row["floor"]) else f"{row['floor']:.2f}"
     cost = "" if pd.isna(row["compute"]) else f"<br>{row['compute']:.0%} of a retrain's compute"
-    return f"KLOM p95 {row['klom_p95']:.2f}, floor {floor}, {row['models']} models{cost}"
+    return f"{metrics.headline().title()} {row['klom']:.2f}, floor {floor}, {row['models']} models{cost}"
 
 
 def _plain(text: str) -> str:

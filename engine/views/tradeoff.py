@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from engine.metrics.cost import Compute, Seconds
 from engine.theme import Look, fade
 from engine.views.base import CEILING, ViewCard, styled
-from engine.views.headline import REFERENCES, STATISTICS, columns
+from engine.views.headline import REFERENCES, chosen_statistic, columns
 
 CARD = ViewCard(
     title="What it takes",
@@ -25,7 +26,7 @@ _LEAST = 1e-4
 """Share of a retrain below which all is drawn at the left edge."""
 
 
-def frame(table: pd.DataFrame, statistic: str = "p95") -> pd.DataFrame:
+def frame(table: pd.DataFrame, statistic: str = "") -> pd.DataFrame:
     """Return one row per measured method of a headline's ``table``, in its order.
 
     forget, retain, test: KLOM in nats. floor, retain_floor: the noise floor of both splits. compute: share of a
@@ -45,8 +46,8 @@ def frame(table: pd.DataFrame, statistic: str = "p95") -> pd.DataFrame:
                 **{split: by[value].get(split, np.nan) for split in ("forget", "retain", "test")},
                 "floor": by.at["forget", floor],
                 "retain_floor": by.at["retain", floor],
-                "compute": by.at["forget", "compute"],
-                "seconds": by.at["forget", "seconds"],
+                "compute": by.at["forget", Compute.key],
+                "seconds": by.at["forget", Seconds.key],
                 "front": False,
             }
         )
@@ -88,7 +89,7 @@ def _told(row: pd.Series) -> str:
     return f"{row['forget']:.2f}{price}, retain set {row['retain']:.2f}"
 
 
-def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: str = "p95") -> go.Figure:
+def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: str = "") -> go.Figure:
     """Draw forget KLOM over compute (log), the references as lines. Custom data of a dot: (method, "forget")."""
     tried = tested(found)
     figure = go.Figure()
@@ -133,7 +134,9 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
     )
     top = min(CEILING + 0.8, 1.12 * max(1.0, float(np.nanmax(found["forget"])))) if len(found) else 1.0
     figure.update_yaxes(
-        range=[-0.02 * top, top], title_text=f"forget KLOM, {STATISTICS[statistic].lower()} (nats)", fixedrange=True
+        range=[-0.02 * top, top],
+        title_text=f"forget KLOM, {chosen_statistic(statistic).label.lower()} (nats)",
+        fixedrange=True,
     )
     figure.update_layout(showlegend=False, hovermode="closest", clickmode="event+select")
     return styled(figure, colours, height=420)

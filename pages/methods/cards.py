@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.metrics import headline
 from engine.views import methods as view
 from pages.methods import formula, measured
 from pages.ui import draft, runs, say, show, workspace
@@ -135,8 +136,8 @@ def _open(group: str, entry: Mapping[str, Any]) -> None:
 
 
 def _best(row: pd.Series) -> str:
-    floor = "" if pd.isna(row["floor_p95"]) else f" against a floor of {row['floor_p95']:.1f}"
-    return f"Best here: forget set KLOM p95 {row['klom_p95']:.1f}{floor} ({view.about(row)})"
+    floor = "" if pd.isna(row["floor"]) else f" against a floor of {row['floor']:.1f}"
+    return f"Best here: forget set {headline().title()} {row['klom']:.1f}{floor} ({view.about(row)})"
 
 
 def _try(entry: Mapping[str, Any]) -> None:

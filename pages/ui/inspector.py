@@ -101,7 +101,7 @@ def panel(
     if measured:
         names = {r.method: r.name for r in measured}
         if method is None:
-            best = headline.closest(headline.frame([(r.method, r.name, r.rows) for r in measured]))
+            best = headline.closest(headline.frame([(r.method, r.name, r.scores) for r in measured]))
             first = list(names).index(best) if best in names else 0
             method = st.selectbox("Method", list(names), first, names.__getitem__, key=f"{prefix}method")
         result = next((r for r in measured if r.method == method), measured[0])

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from engine.metrics.klom import CONVENTIONS
+from engine.metrics.scores import Scores
 from engine.queue import ResultRow, RunRow
 from engine.records import EARLIER
 from engine.store import Artefact, Part, StoreError, default_store
-from engine.views import enough, headline, trajectory
+from engine.views import enough, trajectory
 from pages.ui import say, workspace
 
 ROLES = ("original", "unlearned", "oracle", "floor")
@@ -31,14 +31,14 @@ class Result:
     payload: Mapping[str, Any]
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """One row of numbers per split, in the convention that was asked for."""
-        return list(self.payload["rows"])
+    def scores(self) -> Scores:
+        """What every metric says, in the convention that was asked for."""
+        return Scores.from_json(self.payload["scores"])
 
     @property
     def convention(self) -> str:
         """The KLOM convention that was asked for."""
-        return str(self.rows[0].get("convention") or CONVENTIONS[0])
+        return self.scores.convention
 
     @property
     def data_hash(self) -> str:
@@ -46,7 +46,7 @@ class Result:
         return str(self.payload["spec"]["unlearned"]["original"]["data"])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return ``klom``, ``floor``, ``klom_other`` and ``floor_other``, each (P,); NaN where nothing was stored.
+        """Return ``klom``, ``floor``, ``klom_other`` and ``floor_other``, each (P,).
 
         Raises:
             StoreError: they are gone from the store or damaged; in words.
@@ -62,16 +62,16 @@ class Result:
         found, other = self.arrays(), "" if convention == self.convention else "_other"
         return found[f"klom{other}"], found[f"floor{other}"]
 
-    def rows_in(self, convention: str) -> list[dict[str, Any]]:
-        """Return one row of numbers per split in a convention; one that was not asked for has no intervals.
+    def scores_in(self, convention: str) -> Scores:
+        """Return what every metric says in a convention; one that was not asked for has no intervals.
 
         Raises:
             StoreError: as :meth:`arrays`.
         """
         if convention == self.convention:
-            return self.rows
+            return self.scores
         klom, floor = self.values(convention)
-        return headline.recomputed(self.rows, klom=klom, floor=floor, points=self.points(), convention=convention)
+        return self.scores.recomputed(klom=klom, floor=floor, points=self.points(), convention=convention)
 
     def points(self) -> dict[str, np.ndarray]:
         """Return the points of each split; at a later request of a sequence also what earlier ones removed."""
@@ -169,10 +169,7 @@ def _arrays(
     _spec: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     part = workspace.store().artefact("evaluation", _spec).read("whole")
-    found = {name: np.array(part.array(name)) for name in ("klom", "floor", "klom_other")}
-    # Runs measured before the floor was kept in both conventions have it in one.
-    missing = np.full_like(found["klom"], np.nan)
-    return {**found, "floor_other": np.array(part.array("floor_other")) if "floor_other.npy" in part.files else missing}
+    return {name: np.array(part.array(name)) for name in ("klom", "floor", "klom_other", "floor_other")}
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import toy
 
+from engine.metrics import statistics
+from engine.metrics.scores import Scores
 from engine.records import Recipe
 from engine.store import StoreError
 
@@ -177,30 +179,18 @@ def dots(app):
     }
 
 
-@pytest.mark.parametrize("statistic", ["p95", "mean", "median"])
+@pytest.mark.parametrize("statistic", list(statistics()))
 def test_the_statistic_shown_brings_its_own_interval_and_floor(visit, filled, queue, statistic):
     app = visit("klom", run=filled[0])
     app.segmented_control("statistic").set_value(statistic).run()
-    row = next(r.payload["rows"][0] for r in queue.results(filled[0]) if r.method_id == "scrub")
-    low, high = ("low", "high") if statistic == "p95" else (f"{statistic}_low", f"{statistic}_high")
-    middle = row[f"klom_{statistic}"]
-    assert dots(app)["scrub"] == pytest.approx([middle, row[high] - middle, middle - row[low]])
+    scores = next(Scores.from_json(r.payload["scores"]) for r in queue.results(filled[0]) if r.method_id == "scrub")
+    middle, low, high, floor = (
+        scores.value(statistics()[statistic], "forget", part) for part in ("value", "low", "high", "floor")
+    )
+    assert dots(app)["scrub"] == pytest.approx([middle, high - middle, middle - low])
     floors = {s["x1"] for s in figure(app, "headline")["layout"]["shapes"] if s["type"] == "rect" and s["xref"] == "x"}
-    assert sorted(floors) == pytest.approx([row[f"floor_{statistic}"]])
-    assert f"against a floor of {row[f'floor_{statistic}']:.1f}" in text(app)
-
-
-def test_results_from_before_other_intervals_were_kept_say_so(visit, filled, queue):
-    newer = ("mean_low", "mean_high", "median_low", "median_high", "floor_median")
-    for result in queue.results(filled[0]):
-        rows = [{k: v for k, v in row.items() if k not in newer} for row in result.payload["rows"]]
-        queue.put_result(filled[0], result.method_id, result.models, {**result.payload, "rows": rows})
-    app = visit("klom", run=filled[0])
-    assert "before intervals" not in text(app)
-    assert dots(app)["scrub"][1] > 0
-    app.segmented_control("statistic").set_value("mean").run()
-    assert "before intervals of the mean and the median were kept" in text(app)
-    assert dots(app)["scrub"][1:] == [0, 0]
+    assert sorted(floors) == pytest.approx([floor])
+    assert f"against a floor of {floor:.1f}" in text(app)
 
 
 def test_the_other_convention_is_shown_throughout_and_which_was_asked_for_is_said(visit, filled, queue, store):
@@ -254,7 +244,7 @@ def test_is_this_enough_is_answered_in_words_with_curves_of_fewer_models(visit, 
     assert "For a floor of 0.7, that of published tables, it takes about" in said
     curve = figure(app, "enough")["data"]
     assert decoded(curve[0]["x"]).tolist() == [4, 5, 7, 10, 15, 20]
-    app.segmented_control("curve").set_value("mean").run()
+    app.segmented_control("curve").set_value("klom_mean").run()
     assert decoded(figure(app, "enough")["data"][1]["y"])[-1] < decoded(curve[1]["y"])[-1]
 
 

@@ -13,6 +13,8 @@ from engine.descent import Stepper
 from engine.experiment import resolve
 from engine.jobs import Job
 from engine.knobs import BadSetting
+from engine.metrics.cost import Compute
+from engine.metrics.scores import Scores
 from engine.models import architectures
 from engine.records import Recipe, Training
 from engine.sharding import cut, expected_cost, first_touched
@@ -341,11 +343,11 @@ def test_from_a_recipe_to_the_store_and_back(tmp_path, strategy):
     assert all(np.array_equal(again[name], tensor.numpy()) for name, tensor in wanted.tensors().items())
     costs = [unlearned.read(p).json("meta")["cost"] for p in ("00000-00003", "00003-00005")]
     final = next(j for j in plan.jobs if j.kind == "evaluation" and j.method == "sisa" and plan.rows[j.id].final)
-    rows = store.artefact("evaluation", final.spec).read("whole").json("rows")
+    scores = Scores.from_json(store.artefact("evaluation", final.spec).read("whole").json("scores"))
     oracles = store.artefact("trained", experiment.oracle_spec(data.hash, forget_hash))
     retrains = [oracles.read(p).json("meta")["cost"] for p in ("00000-00003", "00003-00005")]
     assert costs[0] != costs[1], "chance decides, so every chunk counts"
-    (said,) = {row["compute"] for row in rows if row["split"] == "forget"}
+    said = scores.value(Compute, "forget")
     assert said == pytest.approx(np.average(costs, weights=[3, 2]) / np.average(retrains, weights=[3, 2]))
     assert said < 1
     assert store.artefact("trained", spec).read("00000-00003").tensors("slices")

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from measured import scores
 
 from engine.theme import LIGHT
 from engine.views import best, headline
@@ -11,10 +12,9 @@ NAMES = {"scrub": "SCRUB", "iau": "IAU"}
 
 
 def rows(forget, retain, floor=0.5):
-    return [
-        {"split": split, "models": 100, "klom_p95": value, "floor_p95": floor, "compute": 0.25, "seconds": 1.0}
-        for split, value in (("forget", forget), ("retain", retain), ("test", 0.7))
-    ]
+    shared = {"klom_p95_floor": floor, "compute": 0.25, "seconds": 1.0}
+    splits = (("forget", forget), ("retain", retain), ("test", 0.7))
+    return scores(*({"split": split, "klom_p95": value, **shared} for split, value in splits))
 
 
 def measured(forget_set, *, scrub=((4.0, 0.9), (2.0, 1.1)), iau=((3.0, 0.6),), nothing=8.0):

@@ -3,6 +3,7 @@ import json
 import math
 
 import pytest
+from measured import scores
 
 from engine.queue import FramesRow
 from engine.records import SPLITS
@@ -204,7 +205,7 @@ def test_only_settings_that_differ_are_listed():
 
 def test_numbers_side_by_side_put_the_best_on_the_forget_set_first():
     def numbers(klom):
-        return [{"split": split, "klom_p95": klom, "models": 8, "accuracy": 0.9} for split in SPLITS]
+        return scores(*({"split": split, "klom_p95": klom, "accuracy": 0.9} for split in SPLITS), models=8)
 
     entries = [compare.Entry("A", "scrub", "SCRUB", numbers(5.0)), compare.Entry("B", "scrub", "SCRUB", numbers(2.0))]
     found = compare.table(entries)
