@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from engine.metrics.cost import Compute
 from engine.theme import Look, fade
-from engine.views.base import ViewCard, styled
+from engine.views.base import Column, ViewCard, largest, number, plain, styled, tidy
 from engine.views.headline import REFERENCES, chosen_statistic, columns
 
 CARD = ViewCard(
@@ -26,9 +27,23 @@ CARD = ViewCard(
 )
 MOST = 4
 """Forget sets side by side at most."""
-_COLUMNS = (
-    *("forget_set", "method", "name", "id", "setting", "tried"),
-    *("forget", "retain", "test", "floor", "retain_floor", "nothing", "compute", "gentle"),
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "forget_set": Column("What was forgotten", "", "class 3"),
+        "method": Column("The method's key", "", "scrub"),
+        "name": Column("The method's name", "", "SCRUB"),
+        "id": Column("The best setting's id in its run", "", "scrub-1"),
+        "setting": Column("The method with its best settings", "", "SCRUB, epochs 3"),
+        "tried": Column("Settings tried", "settings", 3),
+        "forget": Column("KLOM of the forget set", "nats", 2.5),
+        "retain": Column("KLOM of the retain set", "nats", 1.25),
+        "test": Column("KLOM of the test set", "nats", 1.125),
+        "floor": Column("Noise floor of the forget set", "nats", 0.625),
+        "retain_floor": Column("Noise floor of the retain set", "nats", 0.5),
+        "nothing": Column("KLOM of the forget set under the originals", "nats", 8.25),
+        "compute": Column("Work of the method as a share of a retrain", "", 0.0625),
+        "gentle": Column("Whether the retain set stays within twice its floor", "", True),
+    }
 )
 
 
@@ -75,7 +90,7 @@ def frame(
             for several in found.values()
         ]
         rows += sorted(best, key=lambda row: row["forget"])
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    return tidy(COLUMNS, rows)
 
 
 def swept(table: pd.DataFrame) -> bool:
@@ -86,14 +101,20 @@ def swept(table: pd.DataFrame) -> bool:
 def figure(table: pd.DataFrame, colours: Look, *, statistic: str = "") -> go.Figure:
     """Draw one panel per forget set, one row per method. Custom data of a dot: (method id, "forget")."""
     sets = list(dict.fromkeys(table["forget_set"]))[:MOST]
-    order = list(dict.fromkeys(table[table["forget_set"].isin(sets)]["name"]))[::-1]
-    figure = make_subplots(rows=1, cols=len(sets), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=sets)
+    order = list(dict.fromkeys(plain(name) for name in table[table["forget_set"].isin(sets)]["name"]))[::-1]
+    figure = make_subplots(
+        rows=1,
+        cols=max(1, len(sets)),
+        shared_yaxes=True,
+        horizontal_spacing=0.04,
+        subplot_titles=[plain(forget_set) for forget_set in sets],
+    )
     for column, forget_set in enumerate(sets, start=1):
         part = table[table["forget_set"] == forget_set]
         figure.add_trace(
             go.Scatter(
                 x=part["forget"],
-                y=part["name"],
+                y=part["name"].map(plain),
                 mode="markers",
                 marker={
                     "size": 10,
@@ -119,7 +140,7 @@ def figure(table: pd.DataFrame, colours: Look, *, statistic: str = "") -> go.Fig
             line = {"color": colours.original, "width": 1.5, "dash": "dash"}
             figure.add_vline(x=nothing, line=line, row=1, col=column)
         figure.update_xaxes(range=[-0.25, 1.08 * _edge(table)], fixedrange=True, row=1, col=column)
-    middle = (len(sets) + 1) // 2
+    middle = max(1, (len(sets) + 1) // 2)
     title = f"forget KLOM of the best setting, {chosen_statistic(statistic).label.lower()} (nats)"
     figure.update_xaxes(title_text=title, row=1, col=middle)
     figure.update_yaxes(categoryorder="array", categoryarray=order, fixedrange=True)
@@ -130,12 +151,12 @@ def figure(table: pd.DataFrame, colours: Look, *, statistic: str = "") -> go.Fig
 
 
 def _edge(table: pd.DataFrame) -> float:
-    return max(1.0, float(np.nanmax(table[["forget", "nothing", "floor"]].to_numpy(dtype=float))))
+    return max(1.0, largest(table[["forget", "nothing", "floor"]]))
 
 
 def _hover(row: pd.Series) -> str:
-    setting = "".join(c for c in str(row["setting"]) if c not in "<>&")
+    forget, retain, test = (number(row[split]) for split in ("forget", "retain", "test"))
     return (
-        f"<b>{setting}</b><br>forget {row['forget']:.2f}, retain {row['retain']:.2f}, test {row['test']:.2f} nats"
-        f"<br>best of {int(row['tried'])}, {row['compute']:.2%} of a retrain"
+        f"<b>{plain(row['setting'])}</b><br>forget {forget}, retain {retain}, test {test} nats"
+        f"<br>best of {int(row['tried'])}, {number(row['compute'], '.2%')} of a retrain"
     )

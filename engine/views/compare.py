@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from engine import metrics
 from engine.metrics import scores
-from engine.metrics.scores import Column, Scores
-from engine.views.base import ViewCard
+from engine.metrics.scores import Scores
+from engine.records import EARLIER, SPLITS
+from engine.views.base import Column, ViewCard, of_metrics, tidy
 from engine.views.curves import ways
 
 MOST = 5
@@ -25,6 +27,14 @@ CARD = ViewCard(
         "that never saw the forget set; compute and time are shares of a retrain. A run that is not measured yet shows "
         "gaps."
     ),
+)
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "run": Column("The run's letter", "", "A"),
+        "method": Column("The method with its settings", "", "SCRUB"),
+        "split": Column("Which points it is measured on", "", "forget", (*SPLITS, EARLIER)),
+        "models": Column("Networks of each ensemble", "models", 100),
+    }
 )
 DIFFERENCES = ViewCard(
     title="Settings that differ",
@@ -107,23 +117,28 @@ class Entry:
     scores: Scores
 
 
-def columns() -> list[Column]:
+def columns() -> list[scores.Column]:
     """Return the columns of numbers: the headline metric first, each with its floor and what the oracles score."""
     return scores.columns(metrics.headline(), ("value", "floor", "oracle"))
 
 
-def table(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return run, method, split, models and every one of :func:`columns`.
+def documented() -> Mapping[str, Column]:
+    """Return all columns of the table: :data:`COLUMNS` and those of metrics."""
+    return {**COLUMNS, **of_metrics(columns())}
+
+
+def frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return one row per run, method and split.
 
     The best on the forget set come first; splits of a method stay together.
     """
-    names = ["run", "method", "split", "models", *(column.name for column in columns())]
+    measured = ["split", "models", *(column.name for column in columns())]
     rows = [
-        {**row, "run": entry.letter, "method": entry.name}
+        {"run": entry.letter, "method": entry.name, **{name: row[name] for name in measured}}
         for entry in sorted(entries, key=_distance)
         for row in entry.scores.wide()
     ]
-    return pd.DataFrame(rows, columns=names)
+    return tidy(documented(), rows)
 
 
 def _distance(entry: Entry) -> float:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from engine.metrics import statistics
+from engine.metrics import scores, statistics
 from engine.metrics.klom import Convention, diverged, klom
-from engine.metrics.scores import Column
 from engine.records import SPLITS
 from engine.theme import DASH, MARKER, Look
-from engine.views.base import SPLIT_TITLES, ViewCard, styled
+from engine.views.base import SPLIT_TITLES, Column, ViewCard, of_metrics, plain, styled, tidy
 from engine.views.headline import chosen_statistic, columns
 
 CARD = ViewCard(
@@ -27,7 +27,13 @@ CARD = ViewCard(
         "green one, or when the two lie together and the green one is as low as the differences you care about."
     ),
 )
-
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "models": Column("Models of each ensemble", "models", 10),
+        "split": Column("Which points it is measured on", "", "forget", SPLITS),
+        "subsets": Column("Disjoint sets of that many models, whose numbers are averaged", "sets", 2),
+    }
+)
 PUBLISHED = 0.7
 """The floor of the headline metric that published tables rest on: 100 models a side."""
 CLEAR = 2.0
@@ -36,6 +42,12 @@ _LEAST = 4
 _BLOCKS = 4
 _GRID = (4, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000, 7000, 10_000)
 _POINTS = 2000
+
+
+def documented() -> Mapping[str, Column]:
+    """Return all columns of the table: :data:`COLUMNS`, and value and floor of each statistic of KLOM."""
+    parts = [scores.Column(metric, part) for metric in statistics().values() for part in ("value", "floor")]
+    return {**COLUMNS, **of_metrics(parts)}
 
 
 def counts(models: int) -> list[int]:
@@ -86,14 +98,13 @@ def frame(
                 values = klom(oracle=near, unlearned=against, convention=convention)  # (points,)
                 for split, measured in seen.items():
                     for metric in known:
-                        name = Column(metric, part).name
+                        name = scores.Column(metric, part).name
                         measured.setdefault(name, []).append(metric.of(values[splits[split]]))
         rows += [
             {"models": n, "split": split, "subsets": subsets, **{k: float(np.mean(v)) for k, v in measured.items()}}
             for split, measured in seen.items()
         ]
-    names = [Column(metric, part).name for metric in known for part in ("value", "floor")]
-    return pd.DataFrame(rows, columns=["models", "split", "subsets", *names])
+    return tidy(documented(), rows)
 
 
 def needed(table: pd.DataFrame, floor: float, *, statistic: str = "", split: str = "forget") -> int | None:
@@ -154,10 +165,12 @@ def figure(table: pd.DataFrame, colours: Look, *, name: str = "unlearned", stati
         rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=[SPLIT_TITLES[s] for s in SPLITS]
     )
     klom_of, *_, floor_of = columns(statistic)
-    plain = "".join(c for c in name if c not in "<>&")
     for column, split in enumerate(SPLITS, start=1):
         part = table[table["split"] == split].sort_values("models")
-        for what, called, colour in ((klom_of, plain, colours.unlearned), (floor_of, "noise floor", colours.oracle)):
+        for what, called, colour in (
+            (klom_of, plain(name), colours.unlearned),
+            (floor_of, "noise floor", colours.oracle),
+        ):
             figure.add_trace(
                 go.Scatter(
                     x=part["models"],

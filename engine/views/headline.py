@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -13,10 +14,20 @@ from plotly.subplots import make_subplots
 from engine import metrics
 from engine.metrics import scores
 from engine.metrics._statistic import KlomStatistic
-from engine.metrics.scores import Column, Scores
+from engine.metrics.scores import Scores
 from engine.records import SPLITS
 from engine.theme import MARKER, Look, fade
-from engine.views.base import CEILING, KLOM_RANGE, SPLIT_TITLES, ViewCard, styled
+from engine.views.base import (
+    CEILING,
+    KLOM_RANGE,
+    SPLIT_TITLES,
+    Column,
+    ViewCard,
+    number,
+    of_metrics,
+    styled,
+    tidy,
+)
 
 CARD = ViewCard(
     title="Distance from never having seen it",
@@ -28,10 +39,25 @@ CARD = ViewCard(
     ),
 )
 
+ROLES = ("original", "unlearned")
 REFERENCES = ("do_nothing", "retrain", "partial_retrain")
 """Methods that are there to be compared with: they are drawn, and never named the closest."""
 
-_ABOUT = ("method", "name", "role", "split", "models", "convention")
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "method": Column("The method's id in its run", "", "scrub"),
+        "name": Column("The method with its settings", "", "SCRUB"),
+        "role": Column("Whose networks these are: the originals' for doing nothing", "", "unlearned", ROLES),
+        "split": Column("Which points it is measured on", "", "forget", SPLITS),
+        "models": Column("Networks of each ensemble", "models", 100.0),
+        "convention": Column("How KLOM is binned; empty before it is measured", "", "paper"),
+    }
+)
+
+
+def documented() -> Mapping[str, Column]:
+    """Return all columns of the table: :data:`COLUMNS` and every metric's."""
+    return {**COLUMNS, **of_metrics(scores.columns())}
 
 
 def chosen_statistic(key: str = "") -> type[KlomStatistic]:
@@ -48,7 +74,7 @@ def card(statistic: str) -> ViewCard:
 def columns(statistic: str = "") -> tuple[str, str, str, str]:
     """Return the columns of a statistic of KLOM: its value, both ends of its interval, and its floor."""
     metric = chosen_statistic(statistic)
-    value, low, high, floor = (Column(metric, part).name for part in ("value", "low", "high", "floor"))
+    value, low, high, floor = (scores.Column(metric, part).name for part in ("value", "low", "high", "floor"))
     return value, low, high, floor
 
 
@@ -63,16 +89,14 @@ def frame(results: Sequence[tuple[str, str, Scores | None]]) -> pd.DataFrame:
     ``results`` holds (method id, name for people, scores or None). A number that was not measured is missing (NaN),
     never zero.
     """
-    numbers = [column.name for column in scores.columns()]
-    tidy = [
+    unmeasured = [{"split": split, "convention": ""} for split in SPLITS]
+    rows = [
         {**row, "method": method, "name": name, "role": role_of(method)}
         for method, name, measured in results
-        for row in (measured.wide() if measured is not None else [{"split": split} for split in SPLITS])
+        for row in (unmeasured if measured is None else measured.wide())
         if row["split"] in SPLITS
     ]
-    table = pd.DataFrame(tidy, columns=[*_ABOUT, *numbers])
-    table[numbers] = table[numbers].apply(pd.to_numeric)
-    return table
+    return tidy(documented(), rows)
 
 
 def closest(table: pd.DataFrame, statistic: str = "") -> str:
@@ -230,11 +254,11 @@ def _dots(rows: pd.DataFrame, place: Mapping[str, int], split: str, colour: str,
 
 def _hover(row: pd.Series, statistic: str) -> str:
     value, low, high, floor = columns(statistic)
-    interval = "" if pd.isna(row[low]) else f" ({row[low]:.2f} to {row[high]:.2f})"
+    interval = "" if row[[low, high]].isna().any() else f" ({row[low]:.2f} to {row[high]:.2f})"
     return (
-        f"<b>{_plain(row['name'])}</b>, {row['split']} set, {row['models']} models<br>"
+        f"<b>{_plain(row['name'])}</b>, {row['split']} set, {number(row['models'], '.0f')} models<br>"
         f"KLOM {chosen_statistic(statistic).label.lower()} {row[value]:.2f}{interval}<br>"
-        f"floor {'not measured' if pd.isna(row[floor]) else format(row[floor], '.2f')}"
+        f"floor {number(row[floor])}"
     )
 
 

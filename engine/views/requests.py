@@ -15,11 +15,21 @@ from plotly.subplots import make_subplots
 from engine import metrics
 from engine.metrics import scores
 from engine.metrics.base import Metric
-from engine.metrics.scores import Column, Scores
+from engine.metrics.scores import Scores
 from engine.records import EARLIER, SPLITS
 from engine.theme import Look, fade
 from engine.views import headline
-from engine.views.base import CEILING, KLOM_RANGE, SPLIT_TITLES, ViewCard, styled
+from engine.views.base import (
+    CEILING,
+    KLOM_RANGE,
+    SPLIT_TITLES,
+    Column,
+    ViewCard,
+    of_metrics,
+    plain,
+    styled,
+    tidy,
+)
 from engine.views.headline import REFERENCES
 from engine.views.palette import hue
 
@@ -29,12 +39,23 @@ CARD = ViewCard(
     how=(
         "One line per method, from the first request to the last; each request starts from the networks that the one "
         "before it left. The green bars are the noise floor of that request, what two sets of networks score that saw "
-        "none of the pictures gone by then. A line that climbs under “All earlier requests” shows a method that loses "
-        "again what it had forgotten; one that climbs under “Retain set” pays for every request with what is kept."
+        "none of the pictures gone by then; a good line stays near them. A line that climbs under “All earlier "
+        "requests” shows a method that loses again what it had forgotten; one that climbs under “Retain set” pays for "
+        "every request with what is kept."
     ),
 )
 PANELS: Mapping[str, str] = MappingProxyType(
     {"forget": "This request", EARLIER: "All earlier requests", **{s: SPLIT_TITLES[s] for s in SPLITS[1:]}}
+)
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "request": Column("Number of the request, from 1", "", 1),
+        "asked": Column("What was to be forgotten", "", "class 3"),
+        "method": Column("The method's id in its run", "", "scrub"),
+        "name": Column("The method with its settings", "", "SCRUB"),
+        "split": Column("Which points it is measured on", "", "forget", tuple(PANELS)),
+        "models": Column("Networks of each ensemble", "models", 20),
+    }
 )
 _HALF = 0.32
 """Half the width of a bar of the floor, in requests."""
@@ -57,27 +78,30 @@ def quantities() -> dict[str, type[Metric]]:
     return {metrics.headline().key: metrics.headline(), **others}
 
 
-def columns() -> list[Column]:
+def columns() -> list[scores.Column]:
     """Return the columns of numbers, the headline metric first."""
     return scores.columns(metrics.headline(), ("value", "low", "high", "floor", "oracle"))
+
+
+def documented() -> Mapping[str, Column]:
+    """Return all columns of the table: :data:`COLUMNS` and those of metrics."""
+    return {**COLUMNS, **of_metrics(columns())}
 
 
 def frame(entries: Sequence[Entry]) -> pd.DataFrame:
     """Return one row per request, method and split (forget, earlier, retain, test); NaN for what was not measured.
 
-    The columns are request, asked, method, name, split, models and those of :func:`columns`. Compute is a share of a
-    retrain without everything that is gone by then.
+    Compute is a share of a retrain without everything that is gone by then.
     """
-    numbers = ["models", *(column.name for column in columns())]
+    measured = ["split", "models", *(column.name for column in columns())]
     rows = [
-        {**row, "request": entry.request, "asked": entry.asked, "method": entry.method, "name": entry.name}
+        {"request": entry.request, "asked": entry.asked, "method": entry.method, "name": entry.name}
+        | {name: row[name] for name in measured}
         for entry in sorted(entries, key=lambda entry: entry.request)
         for row in entry.scores.wide()
         if row["split"] in PANELS
     ]
-    table = pd.DataFrame(rows, columns=["request", "asked", "method", "name", "split", *numbers])
-    table[numbers] = table[numbers].apply(pd.to_numeric)
-    return table
+    return tidy(documented(), rows)
 
 
 def said(table: pd.DataFrame) -> str:
@@ -155,7 +179,7 @@ def _line(
     name = str(table.loc[table["method"] == method, "name"].iloc[0])
     bars = None
     if "low" in metric.beside:
-        value, low, high = (way[Column(metric, part).name] for part in ("value", "low", "high"))
+        value, low, high = (way[scores.Column(metric, part).name] for part in ("value", "low", "high"))
         bars = {
             "type": "data",
             "symmetric": False,
@@ -172,7 +196,7 @@ def _line(
         mode="lines+markers",
         line={"color": colour, "width": 2},
         marker={"color": colour, "size": 7},
-        name=_plain(name),
+        name=plain(name),
         legendgroup=method,
         showlegend=named,
         hovertext=[_hover(row, name) for row in way.to_dict("records")],
@@ -185,7 +209,7 @@ def _reference(here: pd.DataFrame, metric: type[Metric], colours: Look, *, named
     part = next((part for part in ("oracle", "floor") if part in metric.beside), None)
     if part is None:
         return []
-    column, filled = Column(metric, part).name, metric.card.better == "lower"
+    column, filled = scores.Column(metric, part).name, metric.card.better == "lower"
     # Methods that stopped early rest on fewer models, whose floor is higher: the band is that of the most models.
     known = here.dropna(subset=[column]).sort_values("models", kind="stable").groupby("request")[column].last()
     x: list[float | None] = []
@@ -216,16 +240,12 @@ def _reference(here: pd.DataFrame, metric: type[Metric], colours: Look, *, named
 
 def _hover(row: Mapping[str, Any], name: str) -> str:
     first, *others = quantities().values()
-    floor = first.written(row[Column(first, "floor").name])
+    floor = first.written(row[scores.Column(first, "floor").name])
     numbers = [f"{metric.title()} {metric.written(row[metric.key])}" for metric in others]
     return "<br>".join(
         [
-            f"<b>{_plain(name)}</b>, request {row['request']}: {_plain(str(row['asked']))}",
+            f"<b>{plain(name)}</b>, request {row['request']}: {plain(row['asked'])}",
             f"{first.title()} {first.written(row[first.key])} (floor {floor})",
             ", ".join(numbers),
         ]
     )
-
-
-def _plain(text: str) -> str:
-    return "".join(c for c in text if c not in "<>&")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from engine.metrics.cost import Compute, Seconds
 from engine.theme import Look, fade
-from engine.views.base import CEILING, ViewCard, styled
+from engine.views.base import CEILING, Column, ViewCard, largest, number, plain, styled, tidy
 from engine.views.headline import REFERENCES, chosen_statistic, columns
 
 CARD = ViewCard(
@@ -21,7 +24,20 @@ CARD = ViewCard(
         "where it lies below both lines."
     ),
 )
-_COLUMNS = ("method", "name", "forget", "retain", "test", "floor", "retain_floor", "compute", "seconds", "front")
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "method": Column("The method's id in its run", "", "scrub"),
+        "name": Column("The method with its settings", "", "SCRUB"),
+        "forget": Column("KLOM of the forget set", "nats", 2.5),
+        "retain": Column("KLOM of the retain set", "nats", 1.25),
+        "test": Column("KLOM of the test set", "nats", 1.125),
+        "floor": Column("Noise floor of the forget set", "nats", 0.625),
+        "retain_floor": Column("Noise floor of the retain set", "nats", 0.5),
+        "compute": Column("Work of the method as a share of a retrain", "", 0.0625),
+        "seconds": Column("Time of the method for all models together", "s", 3.5),
+        "front": Column("Whether no other method is as good in forget, retain and compute and better in one", "", True),
+    }
+)
 _LEAST = 1e-4
 """Share of a retrain below which all is drawn at the left edge."""
 
@@ -29,8 +45,7 @@ _LEAST = 1e-4
 def frame(table: pd.DataFrame, statistic: str = "") -> pd.DataFrame:
     """Return one row per measured method of a headline's ``table``, in its order.
 
-    forget, retain, test: KLOM in nats. floor, retain_floor: the noise floor of both splits. compute: share of a
-    retrain. front: whether no other method, references aside, is at least as good in forget, retain and compute and
+    A method is on the front when no other, references aside, is at least as good in forget, retain and compute and
     better in one.
     """
     value, _, _, floor = columns(statistic)
@@ -51,7 +66,7 @@ def frame(table: pd.DataFrame, statistic: str = "") -> pd.DataFrame:
                 "front": False,
             }
         )
-    found = pd.DataFrame(rows, columns=list(_COLUMNS))
+    found = tidy(COLUMNS, rows)
     tried = tested(found)
     prices = tried[["forget", "retain", "compute"]].to_numpy(dtype=float)  # (n, 3)
     no_worse = (prices[None] <= prices[:, None]).all(axis=2)  # (n, n): row i, is j as good in all
@@ -95,10 +110,10 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
     figure = go.Figure()
     if np.isfinite(found["floor"]).any():
         # Methods may rest on different numbers of models: the band is the widest of their floors.
-        edge = float(np.nanmax(found["floor"]))
+        edge = largest(found["floor"])
         figure.add_hrect(y0=-1, y1=edge, fillcolor=fade(colours.oracle, 0.14), line_width=0, layer="below")
     idle = found[found["method"].str.startswith("do_nothing")]
-    if not idle.empty:
+    if idle["forget"].notna().any():
         figure.add_hline(
             y=float(idle["forget"].iloc[0]),
             line={"color": colours.original, "width": 1.5, "dash": "dash"},
@@ -122,8 +137,9 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
         )
     figure.add_trace(_dots(tried, colours, chosen))
     shares = [_LEAST, 1e-3, 1e-2, 0.1, 1.0]
-    low = max(_LEAST, float(found["compute"].where(found["compute"] > 0).min() or _LEAST) / 2)
-    high = max(1.3, 1.3 * float(found["compute"].max()))
+    shown = found["compute"][found["compute"] > 0]
+    low = _LEAST if shown.empty else max(_LEAST, float(shown.min()) / 2)
+    high = max(1.3, 1.3 * largest(shown))
     figure.update_xaxes(
         type="log",
         range=[float(np.log10(low)), float(np.log10(high))],
@@ -132,7 +148,7 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
         title_text="compute (share of a retrain, log)",
         fixedrange=True,
     )
-    top = min(CEILING + 0.8, 1.12 * max(1.0, float(np.nanmax(found["forget"])))) if len(found) else 1.0
+    top = min(CEILING + 0.8, 1.12 * max(1.0, largest(found["forget"])))
     figure.update_yaxes(
         range=[-0.02 * top, top],
         title_text=f"forget KLOM, {chosen_statistic(statistic).label.lower()} (nats)",
@@ -178,8 +194,8 @@ def _dots(tried: pd.DataFrame, colours: Look, chosen: str) -> go.Scatter:
 
 
 def _hover(row: pd.Series) -> str:
-    name = "".join(c for c in str(row["name"]) if c not in "<>&")
+    forget, retain, test = (number(row[split]) for split in ("forget", "retain", "test"))
     return (
-        f"<b>{name}</b><br>forget {row['forget']:.2f}, retain {row['retain']:.2f}, test {row['test']:.2f} nats"
-        f"<br>{row['compute']:.2%} of a retrain"
+        f"<b>{plain(row['name'])}</b><br>forget {forget}, retain {retain}, test {test} nats"
+        f"<br>{number(row['compute'], '.2%')} of a retrain"
     )

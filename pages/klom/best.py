@@ -56,6 +56,7 @@ def draw(
         found,
         figure,
         subject=subject,
+        meanings=best.COLUMNS,
         columns={
             "forget_set": "Forget set",
             "setting": st.column_config.TextColumn("Best setting", pinned=True),

@@ -41,4 +41,5 @@ def draw(run: RunRow, result: results.Result, convention: str, statistic: str) -
 
     figure = partial(enough.figure, table, name=result.name, statistic=shown)
     show.chart(figure, "enough", alt="Noise floor and KLOM over the number of models, per split")
-    show.behind(enough.CARD, "enough", table, figure, subject=words.subject(run, [result], convention))
+    subject = words.subject(run, [result], convention)
+    show.behind(enough.CARD, "enough", table, figure, subject=subject, meanings=enough.documented())

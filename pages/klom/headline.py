@@ -86,6 +86,7 @@ def draw(run: RunRow, measured: Sequence[results.Result], method: str, head: Hea
         table,
         figure,
         subject=subject,
+        meanings=headline.documented(),
         columns=columns,
         order=list(columns),
     )

@@ -235,7 +235,8 @@ def _measured(entry: Mapping[str, Any]) -> None:
 
     st.html(f'<p class="fs-small strong">{say.escaped(_best(table.iloc[0]))}. Click a dot to open its run.</p>')
     show.chart(figure, "measured", on_click=choose, alt=f"KLOM of {entry['card']['name']} in the runs of this store")
-    show.behind(view.CARD, "measured", table.drop(columns=["key"]), figure, subject=entry["card"]["name"])
+    numbers, name = table.drop(columns=["key"]), entry["card"]["name"]
+    show.behind(view.CARD, "measured", numbers, figure, subject=name, meanings=view.COLUMNS)
     if "to-run" in st.session_state:
         run, _ = st.session_state.pop("to-run")
         runs.show(run)

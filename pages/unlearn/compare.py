@@ -179,7 +179,7 @@ def _numbers(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
             if method in newest:
                 entries.append(view.Entry(letters[row.id], method, name, Scores.from_json(newest[method]["scores"])))
     show.heading(view.CARD)
-    table = view.table(entries)
+    table = view.frame(entries)
     if table.empty:
         st.html('<p class="fs-small strong">None of them is measured yet.</p>')
         return

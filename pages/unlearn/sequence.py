@@ -94,6 +94,7 @@ def _draw(run_id: str) -> None:
             table,
             figure,
             subject=f"{', '.join(say.subject(workspace.words(), run.recipe).values())}; requests: {asked}",
+            meanings=view.documented(),
             columns=columns,
             order=list(columns),
         )

@@ -173,7 +173,7 @@ def test_every_metric_is_seen_as_measured_wherever_results_are(key, summary):
     assert all(value is not None for value in values.values())
     frames = {
         "headline": headline_view.frame([("scrub", "SCRUB", measured)]),
-        "comparison": compare.table([compare.Entry("A", "scrub", "SCRUB", measured)]),
+        "comparison": compare.frame([compare.Entry("A", "scrub", "SCRUB", measured)]),
         "requests": requests.frame([requests.Entry(1, "x", "scrub", "SCRUB", measured)]),
     }
     for frame in frames.values():

@@ -208,9 +208,9 @@ def test_numbers_side_by_side_put_the_best_on_the_forget_set_first():
         return scores(*({"split": split, "klom_p95": klom, "accuracy": 0.9} for split in SPLITS), models=8)
 
     entries = [compare.Entry("A", "scrub", "SCRUB", numbers(5.0)), compare.Entry("B", "scrub", "SCRUB", numbers(2.0))]
-    found = compare.table(entries)
+    found = compare.frame(entries)
     assert list(found["run"]) == ["B"] * 3 + ["A"] * 3
-    assert compare.table([]).empty
+    assert compare.frame([]).empty
 
 
 def test_curves_of_several_runs_lie_over_each_other():
