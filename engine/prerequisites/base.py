@@ -19,7 +19,7 @@ from engine.ensemble import Ensemble, Strategy
 from engine.jobs import Hooks, Job
 from engine.knobs import Configured, Scalar
 from engine.place import Place
-from engine.records import Choice
+from engine.records import Card, Choice
 from engine.specs import ForgetSet, Prepared, Unlearned
 from engine.store import Artefact, Store
 
@@ -59,10 +59,12 @@ class Reading:
 class Prerequisite(Configured, abc.ABC):
     """Something that is computed before a reader runs, and how the reader gets it.
 
-    ``reads`` is the word on the readers' cards. ``once`` says that it speaks of the originals alone: a method that
-    reads it cannot be asked a second time. ``doing`` says for progress what its own jobs do.
+    ``reads`` is the word on the readers' cards; its own ``card`` says what it is and what it costs. ``once`` says that
+    it speaks of the originals alone: a method that reads it cannot be asked a second time. ``doing`` says for progress
+    what its own jobs do.
     """
 
+    card: ClassVar[Card]
     reads: ClassVar[str]
     once: ClassVar[bool] = True
     doing: ClassVar[str] = ""

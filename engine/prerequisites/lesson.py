@@ -14,6 +14,7 @@ from engine.leakage import drawn_at_least
 from engine.lesson import Lesson, learn, shared
 from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading
+from engine.records import Card
 from engine.specs import WHOLE, Prepared, Trained
 from engine.store import Artefact, Store
 from engine.stored import load_data, net_of, on, settle
@@ -27,6 +28,13 @@ class LearnedUnlearner(Teaching, Prerequisite):
     key = "lesson"
     reads = "lesson"
     doing = "learning the unlearner"
+    card = Card(
+        name="Lesson",
+        summary="An unlearner learned once, from many small trainings with and without a forget set.",
+        cost="up to two trainings on a subset per pair, for each network, or for all together with a convex model",
+        paper="Learning to Unlearn: Machine Unlearning via Learning the Unlearning Behaviors",
+        year=2025,
+    )
 
     def fragment(self, place: Place) -> Any:
         """Return the spec of its own job."""

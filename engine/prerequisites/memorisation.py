@@ -14,6 +14,7 @@ from engine.knobs import BadSetting, Knob
 from engine.memorisation import KINDS, doubt, memorisation
 from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading
+from engine.records import Card
 from engine.specs import Trained
 
 
@@ -27,6 +28,16 @@ class MemorisationScores(Prerequisite):
 
     key = "memorisation"
     reads = "memorisation scores"
+    card = Card(
+        name="Memorisation scores",
+        summary="How much networks know each training picture by heart: right with it, wrong without it.",
+        formula="P[right | learned] - P[right | not learned]",
+        cost="halves: half a retrain for each network of the ensemble; confidence: none",
+        paper="What Neural Networks Memorize and Why: Discovering the Long Tail via Influence Estimation",
+        year=2020,
+        arxiv="2008.03703",
+        departs="Random halves instead of 70 % subsets, and probabilities instead of counted answers.",
+    )
 
     by: Annotated[
         str,

@@ -8,6 +8,7 @@ from typing import Any
 from engine.jobs import Job
 from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading
+from engine.records import Card
 from engine.specs import Trained
 from engine.stored import load_ensemble
 from engine.task import OracleLogits
@@ -23,6 +24,14 @@ class OracleOutputs(Prerequisite):
     key = "oracle_outputs"
     reads = "oracle outputs"
     once = False
+    card = Card(
+        name="Oracle outputs",
+        summary="What networks answer that never saw the forget set, for a method to aim at.",
+        cost="none beside the noise floor, whose networks they are",
+        paper="Unlearning via Simulated Oracle Matching",
+        year=2024,
+        departs="They come from second oracles, so that a method is never scored against the networks it copied.",
+    )
 
     def fragment(self, place: Place) -> Any:
         """Return the spec of the second oracles of the request."""

@@ -11,6 +11,7 @@ from engine.ensemble import Ensemble
 from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading
 from engine.record import TrainingRecord
+from engine.records import Card
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,14 @@ class Record(Prerequisite):
 
     key = "training_record"
     reads = "training record"
+    card = Card(
+        name="Training record",
+        summary="How the originals were trained: where they began, how much they used each picture, every step.",
+        cost="no passes; disk where the training keeps its trajectory or its slices",
+        paper="Unrolling SGD: Understanding Factors Influencing Machine Unlearning",
+        year=2021,
+        arxiv="2109.13398",
+    )
 
     def fragment(self, place: Place) -> Any:
         """Return nothing: the originals' own spec says all of it."""
