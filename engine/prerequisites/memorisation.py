@@ -12,9 +12,9 @@ from engine.halves import halves
 from engine.jobs import Job, part_models
 from engine.knobs import BadSetting, Knob
 from engine.memorisation import KINDS, doubt, memorisation
-from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading
 from engine.records import Card
+from engine.scope import Scope
 from engine.specs import Trained
 
 
@@ -49,18 +49,18 @@ class MemorisationScores(Prerequisite):
         ),
     ] = "halves"
 
-    def fragment(self, place: Place) -> Any:
+    def fragment(self, scope: Scope) -> Any:
         """Return the networks that are asked, and how many of them: with more of them the scores are others."""
         if self.by == "halves":
-            return {"networks": place.trained("halves").plain, "models": place.experiment.recipe.ensemble.models}
-        return {"networks": place.trained("original").plain, "models": place.chunks[0][1]}
+            return {"networks": scope.trained("halves").plain, "models": scope.recipe.ensemble.models}
+        return {"networks": scope.trained("original").plain, "models": scope.chunks[0][1]}
 
-    def jobs(self, place: Place, chunk: tuple[int, int]) -> tuple[Job, ...]:
+    def jobs(self, scope: Scope, chunk: tuple[int, int]) -> tuple[Job, ...]:
         """Train all networks on halves, whatever the chunk; for the proxy the first chunk of originals."""
         del chunk
         if self.by == "halves":
-            return tuple(place.training("halves", each) for each in place.chunks)
-        return (place.training("original", place.chunks[0]),)
+            return tuple(scope.training("halves", each) for each in scope.chunks)
+        return (scope.training("original", scope.chunks[0]),)
 
     def load(self, reading: Reading) -> torch.Tensor:
         """Return the scores of the pictures that are asked about: float32 (n,), the same for every model.

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from engine.ensemble import Ensemble
-from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading
 from engine.record import TrainingRecord
 from engine.records import Card
+from engine.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Record(Prerequisite):
         arxiv="2109.13398",
     )
 
-    def fragment(self, place: Place) -> Any:
+    def fragment(self, scope: Scope) -> Any:
         """Return nothing: the originals' own spec says all of it."""
-        del place
+        del scope
 
     def load(self, reading: Reading) -> TrainingRecord:
         """Return the record of the chunk of originals; gradients and slices are read when they are touched."""

@@ -8,10 +8,10 @@ import pytest
 from engine.experiment import resolve
 from engine.forget import selectors
 from engine.jobs import Job
-from engine.place import Place
 from engine.plan import data_info, data_job, make_plan
 from engine.prerequisites import fragments, once, prerequisites, wanted
 from engine.records import Recipe
+from engine.scope import Scope
 from engine.specs import WHOLE, ForgetSet
 from engine.store import Store
 from engine.unlearners import unlearners
@@ -40,13 +40,13 @@ def experiment(*methods, forget=None, **training):
     )
 
 
-def place(of=None, **changes):
-    """Return a place in the plan of a request whose pictures are known, on data that need not be there."""
+def scope(of=None, **changes):
+    """Return a scope in the plan of a request whose pictures are known, on data that need not be there."""
     of = of or experiment()
     forget = ForgetSet("data", of.recipe.forget, 0)
     info = {"hash": "data", "train": 40, "test": 8, "shape": [1, 8, 8], "classes": list("0123456789")}
     inputs = {"dataset": {"key": "digits"}, "strategy": "stacked"}
-    return Place(of, **{"info": info, "data": data_job(of), "inputs": inputs, "gone": "gone", "removed": 3,
+    return Scope(of.recipe, **{"info": info, "data": data_job(of), "inputs": inputs, "gone": "gone", "removed": 3,
                         "forget": forget, "choosing": Job(forget), **changes})  # fmt: skip
 
 
@@ -86,13 +86,13 @@ def test_the_fragment_is_plain_and_depends_on_every_setting(key):
     """Catches a setting that changes what is read and not the reader's name: a stale result would be reused."""
     kind = prerequisites()[key]
     usual = kind()
-    fragment = usual.fragment(place())
+    fragment = usual.fragment(scope())
     assert json.loads(json.dumps(fragment)) == fragment
-    assert usual.fragment(place()) == fragment, "the same place, the same name"
+    assert usual.fragment(scope()) == fragment, "the same scope, the same name"
     for field in kind.fields():
         changed = dataclasses.replace(usual, **{field.name: other(field)})
-        jobs = [job.id for job in changed.jobs(place(), (0, 2))], [job.id for job in usual.jobs(place(), (0, 2))]
-        assert changed.fragment(place()) != fragment, field.name
+        jobs = [job.id for job in changed.jobs(scope(), (0, 2))], [job.id for job in usual.jobs(scope(), (0, 2))]
+        assert changed.fragment(scope()) != fragment, field.name
         assert jobs[0] != jobs[1] or not jobs[0], field.name
 
 
@@ -111,8 +111,8 @@ def test_jobs_cost_something_are_shared_and_say_what_they_do(key):
     """Catches work that the price leaves out, and the same work under two names for two readers."""
     prerequisite = prerequisites()[key]()
     for chunk in ((0, 2), (2, 4)):
-        jobs = prerequisite.jobs(place(parameters=650), chunk)
-        assert [job.id for job in jobs] == [job.id for job in prerequisite.jobs(place(parameters=650), chunk)]
+        jobs = prerequisite.jobs(scope(parameters=650), chunk)
+        assert [job.id for job in jobs] == [job.id for job in prerequisite.jobs(scope(parameters=650), chunk)]
         for job in jobs:
             assert job.cost > 0
             assert job.doing
@@ -136,11 +136,11 @@ def test_a_reader_waits_for_what_it_reads_and_names_it(key, store):
     for job in plan.jobs:
         assert all(order.index(need) < order.index(job.id) for need in job.needs), "what a job needs comes before it"
     for job in readers:
-        assert set(job.spec.reads) == set(fragments(reads, place(of)))
+        assert set(job.spec.reads) == set(fragments(reads, scope(of)))
         assert set(job.inputs["reads"]) == {one.reads for one in reads}
         chunk = (int(job.part[:5]), int(job.part[6:]))
         for one in reads:
-            jobs = one.jobs(dataclasses.replace(place(of), info=data_info(of, store)), chunk)
+            jobs = one.jobs(dataclasses.replace(scope(of), info=data_info(of, store)), chunk)
             assert job.inputs["reads"][one.reads] == tuple(needed.part for needed in jobs)
             assert {needed.kind for needed in jobs} <= {need.split("-")[0] for need in job.needs}
 
