@@ -21,7 +21,6 @@ EXTRAS = (
     "starts",
     "reference",
     "needs",
-    "reads",
     "last_convolution",
     "smallest",
     "forms",

@@ -41,7 +41,6 @@ class Cluster(Selector):
 
     key = "cluster"
     order = 2
-    reads = ("features",)
     forms = ("cluster:4", "cluster:4,20", "cluster:4,20,pixels")
     card = Card(
         name="Cluster",
@@ -64,9 +63,9 @@ class Cluster(Selector):
                 f"there is no cluster {self.number} of {self.clusters}; choose a number from 0 to {self.clusters - 1}"
             )
 
-    def needs(self) -> tuple[str, ...]:
-        """Features, unless pixels are compared."""
-        return ("features",) if self.space == "features" else ()
+    def looks(self) -> tuple[str, ...]:
+        """Return the space in which examples are compared."""
+        return (self.space,)
 
     def title(self) -> str:
         """Return "cluster NUMBER of K"."""
@@ -121,7 +120,6 @@ class Nearest(Selector):
 
     key = "nearest"
     order = 3
-    reads = ("features",)
     forms = ("nearest:17,50", "nearest:17,50,pixels")
     names_pictures = True
     card = Card(
@@ -137,9 +135,9 @@ class Nearest(Selector):
     n: Count = 50
     space: Space = "features"
 
-    def needs(self) -> tuple[str, ...]:
-        """Features, unless pixels are compared."""
-        return ("features",) if self.space == "features" else ()
+    def looks(self) -> tuple[str, ...]:
+        """Return the space in which examples are compared."""
+        return (self.space,)
 
     def title(self) -> str:
         """Return "N nearest to POINT"."""
@@ -178,7 +176,6 @@ class Outliers(Selector):
 
     key = "outliers"
     order = 5
-    reads = ("features",)
     forms = ("outliers:50", "outliers:50,pixels")
     card = Card(
         name="Outliers",
@@ -194,9 +191,9 @@ class Outliers(Selector):
     n: Count = 50
     space: Space = "features"
 
-    def needs(self) -> tuple[str, ...]:
-        """Features, unless pixels are compared."""
-        return ("features",) if self.space == "features" else ()
+    def looks(self) -> tuple[str, ...]:
+        """Return the space in which examples are compared."""
+        return (self.space,)
 
     def title(self) -> str:
         """Return "N outliers"."""
