@@ -38,11 +38,11 @@ from engine.curvature import flatten, unflatten  # noqa: E402
 from engine.data import datasets  # noqa: E402
 from engine.data.split import held_out  # noqa: E402
 from engine.ensemble import Ensemble  # noqa: E402
+from engine.images import Images  # noqa: E402
 from engine.lesson import Lesson, learn  # noqa: E402
 from engine.models import architectures  # noqa: E402
 from engine.models.base import Net  # noqa: E402
 from engine.records import Training  # noqa: E402
-from engine.task import Images  # noqa: E402
 from engine.train import last, train  # noqa: E402
 from engine.unlearners import unlearners  # noqa: E402
 
@@ -127,7 +127,7 @@ def requests(task: Task, model: str, sizes: Sequence[int], number: int, settings
     net = Net(architectures()[key](**own), task.shape, task.classes)
     training, method = Training(), unlearners()["l2ul"](**settings)
     begun = time.perf_counter()
-    lesson = learn(net, task.train, training, method.teaching(), seed=0, ids=[0])
+    lesson = learn(net, task.train, training, method, seed=0, ids=[0])
     learning = time.perf_counter() - begun
     original = fitted(net, task.train, training, torch.empty(0, dtype=torch.long))
     kinds = [(f"random {size}", None, size) for size in sizes]
@@ -187,7 +187,7 @@ def contaminated(model: str, dirty: Sequence[int], settings: dict[str, object]) 
         training, method = Training(), unlearners()["l2ul"](**settings)
         gone = torch.arange(500, 500 + count)
         original = fitted(net, task.train, training, torch.empty(0, dtype=torch.long))
-        lesson = learn(net, task.train, training, method.teaching(), seed=0, ids=[0])
+        lesson = learn(net, task.train, training, method, seed=0, ids=[0])
         retrained = fitted(net, task.train, training, gone)
         unlearned, _ = answered(lesson, original, task.train.take(gone))
         took = statistics.median(answered(lesson, original, task.train.take(gone))[1] for _ in range(5))

@@ -38,6 +38,7 @@ def describe() -> dict[str, Any]:
     from engine.forget import selectors
     from engine.metrics import metrics
     from engine.models import architectures
+    from engine.prerequisites import prerequisites
     from engine.unlearners import unlearners
 
     families = {
@@ -46,6 +47,7 @@ def describe() -> dict[str, Any]:
         "forget": selectors(),
         "methods": unlearners(),
         "metrics": metrics(),
+        "prerequisites": prerequisites(),
     }
     found: dict[str, Any] = {name: [_plugin(p) for p in known.values()] for name, known in families.items()}
     for name, settings in (("training", Training), ("ensemble", EnsembleSize), ("measuring", Measuring)):

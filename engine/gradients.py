@@ -15,8 +15,8 @@ from torch.func import grad, vmap
 
 from engine.descent import BACKWARD, FORWARD, Loss, Student
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.losses import weighted_cross_entropy
-from engine.task import Images
 
 FLOATS = 2**26
 """Most numbers of per-example gradients held at once: 256 MiB of float32."""

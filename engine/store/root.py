@@ -7,7 +7,7 @@
     artefacts/<kind>/<key>/<part>/     data files and _done.json, the marker
     data/                              decoded data sets
     uploads/                           archives visitors brought, named by the hash of their bytes
-    unfinished/                        parts being written, swept when their writer is gone
+    unfinished/                        parts being written, swept when their writer has ended
     queue.sqlite3                      runs, progress, results (engine.queue)
 """
 
@@ -35,7 +35,7 @@ _FOLDERS = ("artefacts", "data", "unfinished")
 
 
 def default_store() -> Path:
-    """Return where results go unless told otherwise: ``FORGETSCOPE_STORE``, else ``.store`` beside ``engine/``."""
+    """Return the default folder of results: ``FORGETSCOPE_STORE``, else ``.store`` beside ``engine/``."""
     chosen = os.environ.get("FORGETSCOPE_STORE", "")
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -71,7 +71,7 @@ class Store:
 
     @property
     def uploads(self) -> Path:
-        """Folder for uploaded archives, named by the hash of their bytes; made by whoever puts the first one there."""
+        """Folder for uploaded archives, named by the hash of their bytes; made with the first of them."""
         return self.path / "uploads"
 
     @property
@@ -125,7 +125,7 @@ class Store:
         return sizes(self.path / "artefacts")
 
     def free(self, pieces: Iterable[Piece]) -> int:
-        """Delete these parts and return the bytes freed; the caller knows that nobody needs them.
+        """Delete these parts and return the bytes freed; no other run may need them.
 
         Raises:
             StoreError: the store may not be changed.
@@ -133,7 +133,7 @@ class Store:
         return free(self.path / "artefacts", pieces, unfinished=self.path / "unfinished")
 
     def sweep(self) -> None:
-        """Delete unfinished writes whose process is gone from this host, or that are older than a day.
+        """Delete unfinished writes whose process no longer runs on this host, or that are older than a day.
 
         Raises:
             StoreError: the store cannot be read.
@@ -153,37 +153,37 @@ class Store:
                 )
             self.path.mkdir(parents=True, exist_ok=True)
             try:
-                found = version.read_bytes()
+                content = version.read_bytes()
             except FileNotFoundError:
                 self._refuse_foreign()
                 text = canonical({"format": STORE_FORMAT}).encode()
-                # Hidden and in the root: "unfinished" must not exist before the folder says whose it is.
+                # Hidden and in the root: "unfinished" must not exist before the folder is marked as a store.
                 hidden = self.path / f".VERSION-{secrets.token_hex(6)}"
                 hidden.mkdir()
                 try:
                     replace_file(version, text, temporary=hidden)
                 finally:
                     remove(hidden)
-                found = version.read_bytes()
+                content = version.read_bytes()
         try:
-            said = json.loads(found)["format"]
+            written = json.loads(content)["format"]
         except (ValueError, KeyError, TypeError):
             raise StoreError(
                 f"The file {version} is damaged: it should read {canonical({'format': STORE_FORMAT})}. If this folder "
                 "is a store, write that into it; nothing else was touched."
             ) from None
-        if said != STORE_FORMAT:
+        if written != STORE_FORMAT:
             raise StoreError(
-                f"The store {self.path} has format {said!r}; this Forgetscope reads format {STORE_FORMAT}. Use the "
+                f"The store {self.path} has format {written!r}; this Forgetscope reads format {STORE_FORMAT}. Use the "
                 "Forgetscope that wrote it, or choose another folder with FORGETSCOPE_STORE. Nothing was changed."
             )
 
     def _refuse_foreign(self) -> None:
-        """A folder with somebody's files in it is not made a store: their ``data/`` would become ours."""
-        strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != "lost+found"]
-        if strangers and not (self.path / "VERSION").exists():  # another process may have just made it
+        """Refuse to make a store of a folder that holds other files: their ``data/`` would become the store's."""
+        foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != "lost+found"]
+        if foreign and not (self.path / "VERSION").exists():  # another process may have just made it
             raise StoreError(
-                f"The folder {self.path} is not a store and not empty (it holds {sorted(strangers)[0]}). Choose an "
+                f"The folder {self.path} is not a store and not empty (it holds {sorted(foreign)[0]}). Choose an "
                 "empty or new folder."
             )
 
@@ -207,7 +207,7 @@ class Store:
 
 
 def _folders(path: Path) -> list[Path]:
-    found = []
+    folders = []
     with contextlib.suppress(FileNotFoundError):
-        found = [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    return found
+        folders = [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return folders

@@ -13,11 +13,12 @@ from engine.curvature import flatten
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, Student
 from engine.ensemble import Ensemble
 from engine.gradients import INPUT_COST, input_gradient, mean_absolute_gradient
+from engine.images import Images
 from engine.knobs import BadSetting, Knob
 from engine.losses import cross_entropy, log_probabilities
 from engine.records import Card, Training
 from engine.streams import Streams
-from engine.task import ForgetTask, Images
+from engine.task import ForgetTask
 from engine.unlearners.base import Unlearner
 
 IMPORTANCE_COST = FORWARD + BACKWARD

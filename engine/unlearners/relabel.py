@@ -12,11 +12,12 @@ from torch import Tensor
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import mean_gradient
+from engine.images import Images
 from engine.knobs import Knob
 from engine.losses import cross_entropy
 from engine.records import Card, Training
 from engine.streams import Streams
-from engine.task import ForgetTask, Images
+from engine.task import ForgetTask
 from engine.unlearners.base import Unlearner
 
 LearningRate = Annotated[float, Knob("learning rate", "Step length.", low=1e-7, high=1, scale="log")]

@@ -128,7 +128,7 @@ def _selector(pool: Pool, key: str) -> None:
         settings, missing = knobs.form(fields, f"pick-{key}", advanced=True, defaults=defaults), ""
         seed = settings.pop("draw", seed)
     needs = _needs(key, settings)
-    if "memorisation" in needs:
+    if "memorisation scores" in needs:
         st.html(
             '<p class="fs-small">This looks at networks on random halves of the data, as many as the setup has; they '
             "are trained before, once, and kept.</p>"

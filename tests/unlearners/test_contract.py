@@ -113,7 +113,8 @@ def run(method, original, *, seed=0, images=None, net=None, oracle_seed=9, reads
     )
     reads = method.card.reads if reads is None else reads
     lesson = small.lesson(net, method, original.ids) if "lesson" in method.card.reads else None
-    task = small.task(net, images or small.images(), reads, teachers.logits, recipe(method.key), lesson=lesson)
+    by = method.prerequisite_settings().get("memorisation scores", {}).get("by", "halves")
+    task = small.task(net, images or small.images(), reads, teachers.logits, recipe(method.key), lesson=lesson, by=by)
     return method.unlearn(original, task, seed=seed)
 
 

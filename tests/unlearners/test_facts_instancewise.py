@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from engine.data import datasets
+from engine.images import Images
 from engine.knobs import BadSetting
 from engine.models import architectures
 from engine.models.base import Net
 from engine.records import Training
 from engine.streams import Streams
-from engine.task import ForgetTask, Images
+from engine.task import ForgetTask
 from engine.train import last, train
 from engine.unlearners import unlearners
 from engine.unlearners.instancewise import attack, unimportance

@@ -7,6 +7,7 @@ import small
 import torch
 
 from engine import lesson as lessons
+from engine import pairs
 from engine.curvature import flatten, unflatten
 from engine.experiment import resolve
 from engine.isolation import IsolationKernel, likeness
@@ -23,7 +24,7 @@ FULL_BATCH = {"batch_size": 64, "epochs": 20, "lr": 0.5, "schedule": "constant",
 
 
 def teaching(**settings):
-    return unlearners()["l2ul"](**{"lessons": 200, "partitions": 20, **settings}).teaching()
+    return unlearners()["l2ul"](**{"lessons": 200, "partitions": 20, **settings})
 
 
 def made(architecture=LINEAR, *, ids=(0,), recipe=None, **settings):
@@ -68,7 +69,7 @@ def test_leaving_nothing_out_is_the_original_training(architecture, settings):
     """Catches lessons from other starts, batches or losses than the originals'."""
     recipe = small.training(**settings)
     everything = torch.arange(48).expand(2, 48)
-    rows = lessons._train(
+    rows = pairs._train(
         small.net(architecture), small.images(), recipe, everything, torch.ones(2, 48), 0, "original", [1, 0]
     )
     assert torch.allclose(rows, flatten(originals(architecture, recipe=recipe, ids=[1, 0]).params), atol=1e-5)
@@ -79,7 +80,7 @@ def test_leaving_out_is_retraining_without_where_order_does_not_matter():
     weights = torch.ones(1, 48)
     weights[0, small.FORGET] = 0
     recipe = small.training(**FULL_BATCH)
-    row = lessons._train(small.net(LINEAR), small.images(), recipe, torch.arange(48)[None], weights, 0, "original", [0])
+    row = pairs._train(small.net(LINEAR), small.images(), recipe, torch.arange(48)[None], weights, 0, "original", [0])
     assert torch.allclose(row, flatten(originals(subset=without(small.FORGET)).params), atol=1e-5)
 
 
@@ -155,13 +156,13 @@ def test_it_is_read_back_as_it_was(architecture, regressor):
 def test_the_price_is_exact(architecture, subset, monkeypatch):
     """Catches a plan that promises fewer trainings than are done."""
     visited = []
-    honest = lessons._train
+    honest = pairs._train
 
     def spy(net, images, recipe, positions, *rest):
         visited.append(recipe.passes * recipe.epochs * positions.numel())
         return honest(net, images, recipe, positions, *rest)
 
-    monkeypatch.setattr(lessons, "_train", spy)
+    monkeypatch.setattr(pairs, "_train", spy)
     recipe = small.training()
     made(architecture, ids=(0, 1, 2), lessons=40, subset=subset, recipe=recipe)
     serves_all = lessons.shared(architecture.key)
@@ -174,7 +175,7 @@ def test_requests_are_of_all_sizes_and_some_are_of_similar_pictures():
     ones = IsolationKernel.of(x, psi=4, partitions=30, seed=0).ones(x, small.images().y)
     together = {}
     for share in (0.0, 1.0):
-        subsets, kept = lessons._requests(teaching(alike=share, subset=0.5, largest=0.25), ones, 3)
+        subsets, kept = pairs.draw_requests(teaching(alike=share, subset=0.5, largest=0.25), ones, 3)
         sizes = (~kept).sum(dim=1)
         assert (subsets.shape, int(sizes.min()), int(sizes.max())) == ((200, 24), 1, 6)
         assert all(len(set(row.tolist())) == 24 for row in subsets)
