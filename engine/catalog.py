@@ -77,6 +77,11 @@ def load(store: Store) -> dict[str, Any]:
     return found
 
 
+def references(words: Mapping[str, Any]) -> dict[str, str]:
+    """Return the kind of each method that is a reference, by its key: "do nothing", "retrain" or "partial retrain"."""
+    return {entry["key"]: entry["reference"] for entry in words["methods"] if entry["reference"]}
+
+
 def method_facts(words: Mapping[str, Any], recipe: Recipe) -> dict[str, MethodFacts]:
     """Return what views must know of a recipe's methods, by their ids; one that is gone counts as one that is tried."""
     entries = {entry["key"]: entry for entry in words["methods"]}
