@@ -1,6 +1,6 @@
-"""A plug-in is one file: toys are copied into a copy of the program, and everything that lists or uses plug-ins has them.
+"""A plug-in is one file: toys are put into a copy of the program, and whatever lists or uses plug-ins has them.
 
-No other file of the copy is changed, so a list of keys anywhere would be found out here.
+No other file of the copy is changed, so a list of keys anywhere fails here.
 """
 
 import json
@@ -147,8 +147,8 @@ def words(page, **query):
     test.switch_page(page) if page else None
     test.run()
     assert not test.exception, test.exception
-    parts = [str(getattr(element, "value", "")) + str(getattr(element, "label", "")) + str(getattr(element, "options", ""))
-             + str(getattr(element, "proto", "")) for element in test.main]
+    seen = ("value", "label", "options", "proto")
+    parts = [str(getattr(element, name, "")) for element in test.main for name in seen]
     frames = [" ".join(map(str, [*table.value.columns, *table.value.to_numpy().ravel()])) for table in test.dataframe]
     return " ".join(parts + frames)
 
