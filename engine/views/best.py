@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from engine.metrics.cost import Compute
 from engine.theme import Look, fade
 from engine.views.base import Column, ViewCard, largest, number, plain, styled, tidy
-from engine.views.headline import REFERENCES, chosen_statistic, columns
+from engine.views.headline import chosen_statistic, columns
 
 CARD = ViewCard(
     title="The best setting of each method",
@@ -66,9 +66,10 @@ def frame(
             if "forget" not in by.index:
                 continue
             key = keys.get(str(method), str(method))
-            if key == "do_nothing":
+            reference = by.at["forget", "reference"]
+            if reference == "do nothing":
                 nothing = float(by.at["forget", value])
-            if key in REFERENCES:
+            if reference:
                 continue
             retain, retain_floor = (by[c].get("retain", np.nan) for c in (value, floor))
             found.setdefault(key, []).append(

@@ -15,7 +15,7 @@ from engine import metrics
 from engine.metrics import scores
 from engine.metrics._statistic import KlomStatistic
 from engine.metrics.scores import Scores
-from engine.records import SPLITS
+from engine.records import REFERENCES, SPLITS, MethodFacts
 from engine.theme import MARKER, Look, fade
 from engine.views.base import (
     CEILING,
@@ -40,14 +40,12 @@ CARD = ViewCard(
 )
 
 ROLES = ("original", "unlearned")
-REFERENCES = ("do_nothing", "retrain", "partial_retrain")
-"""Methods that are there to be compared with: they are drawn, and never named the closest."""
-
 COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
         "method": Column("The method's id in its run", "", "scrub"),
         "name": Column("The method with its settings", "", "SCRUB"),
         "role": Column("Whose networks these are: the originals' for doing nothing", "", "unlearned", ROLES),
+        "reference": Column("What kind of reference the method is; empty for one that is tried", "", "", REFERENCES),
         "split": Column("Which points it is measured on", "", "forget", SPLITS),
         "models": Column("Networks of each ensemble", "models", 100.0),
         "convention": Column("How KLOM is binned; empty before it is measured", "", "paper"),
@@ -78,20 +76,24 @@ def columns(statistic: str = "") -> tuple[str, str, str, str]:
     return value, low, high, floor
 
 
-def role_of(method: str) -> str:
+def role_of(reference: str) -> str:
     """Return whose hue a method's row takes: the originals' when it does nothing, else the unlearned networks'."""
-    return "original" if method.split("-")[0] == "do_nothing" else "unlearned"
+    return "original" if reference == "do nothing" else "unlearned"
 
 
-def frame(results: Sequence[tuple[str, str, Scores | None]]) -> pd.DataFrame:
+def frame(
+    results: Sequence[tuple[str, str, Scores | None]], facts: Mapping[str, MethodFacts] = MappingProxyType({})
+) -> pd.DataFrame:
     """Return one row per method and split with every metric's columns, methods in the order given.
 
-    ``results`` holds (method id, name for people, scores or None). A number that was not measured is missing (NaN),
-    never zero.
+    ``results`` holds (method id, name for people, scores or None), ``facts`` what is known of each method: references
+    are drawn, and never named the closest; one without facts counts as one that is tried. A number that was not
+    measured is missing (NaN), never zero.
     """
+    kinds = {method: facts.get(method, MethodFacts()).reference for method, _, _ in results}
     unmeasured = [{"split": split, "convention": ""} for split in SPLITS]
     rows = [
-        {**row, "method": method, "name": name, "role": role_of(method)}
+        {**row, "method": method, "name": name, "role": role_of(kinds[method]), "reference": kinds[method]}
         for method, name, measured in results
         for row in (unmeasured if measured is None else measured.wide())
         if row["split"] in SPLITS
@@ -103,7 +105,7 @@ def closest(table: pd.DataFrame, statistic: str = "") -> str:
     """Return the method, references aside, that comes closest to the oracle on the forget set; "" without any."""
     value = columns(statistic)[0]
     forget = table[(table["split"] == "forget") & table[value].notna()]
-    tried = forget[~forget["method"].str.startswith(REFERENCES)]
+    tried = forget[forget["reference"] == ""]
     return "" if tried.empty else str(tried.loc[tried[value].idxmin(), "method"])
 
 
@@ -116,7 +118,7 @@ def nearest(table: pd.DataFrame, statistic: str = "", *, most: int, keep: str = 
     if len(methods) <= most:
         return table
     forget = table[table["split"] == "forget"].set_index("method")[columns(statistic)[0]]
-    first = [m for m in methods if m.startswith(REFERENCES) or m == keep]
+    first = list(dict.fromkeys(table.loc[(table["reference"] != "") | (table["method"] == keep), "method"]))
     rest = forget.drop(first, errors="ignore").sort_values(na_position="last", kind="stable")
     chosen = {*first, *rest.index[: max(0, most - len(first))]}
     return table[table["method"].isin(chosen)]
@@ -133,7 +135,7 @@ def verdict(table: pd.DataFrame, statistic: str = "") -> str:
     sentence = f"**{_plain(best['name'])}** comes closest on the forget set: {best[value]:.1f}"
     if pd.notna(best[floor]):
         sentence += f", against a floor of {best[floor]:.1f}"
-    nothing = forget[forget["method"].str.startswith("do_nothing")]
+    nothing = forget[forget["reference"] == "do nothing"]
     if not nothing.empty:
         idle = float(nothing.iloc[0][value])
         sentence += f"; doing nothing scores {idle:.1f}" + (", which is closer still" if idle < best[value] else "")

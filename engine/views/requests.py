@@ -16,7 +16,7 @@ from engine import metrics
 from engine.metrics import scores
 from engine.metrics.base import Metric
 from engine.metrics.scores import Scores
-from engine.records import EARLIER, SPLITS
+from engine.records import EARLIER, REFERENCES, SPLITS
 from engine.theme import Look, fade
 from engine.views import headline
 from engine.views.base import (
@@ -30,7 +30,6 @@ from engine.views.base import (
     styled,
     tidy,
 )
-from engine.views.headline import REFERENCES
 from engine.views.palette import hue
 
 CARD = ViewCard(
@@ -53,6 +52,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "asked": Column("What was to be forgotten", "", "class 3"),
         "method": Column("The method's id in its run", "", "scrub"),
         "name": Column("The method with its settings", "", "SCRUB"),
+        "reference": Column("What kind of reference the method is; empty for one that is tried", "", "", REFERENCES),
         "split": Column("Which points it is measured on", "", "forget", tuple(PANELS)),
         "models": Column("Networks of each ensemble", "models", 20),
     }
@@ -63,13 +63,17 @@ _HALF = 0.32
 
 @dataclass(frozen=True)
 class Entry:
-    """What one method measured at one request: its number from 1, what was asked, and the scores."""
+    """What one method measured at one request: its number from 1, what was asked, and the scores.
+
+    ``reference`` is the kind of reference the method is, one of :data:`engine.records.REFERENCES`.
+    """
 
     request: int
     asked: str
     method: str
     name: str
     scores: Scores
+    reference: str = ""
 
 
 def quantities() -> dict[str, type[Metric]]:
@@ -95,7 +99,7 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
     """
     measured = ["split", "models", *(column.name for column in columns())]
     rows = [
-        {"request": entry.request, "asked": entry.asked, "method": entry.method, "name": entry.name}
+        {name: getattr(entry, name) for name in ("request", "asked", "method", "name", "reference")}
         | {name: row[name] for name in measured}
         for entry in sorted(entries, key=lambda entry: entry.request)
         for row in entry.scores.wide()
@@ -107,7 +111,7 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
 def said(table: pd.DataFrame) -> str:
     """Say who is closest after the newest request, on its own pictures and on those of earlier ones; "" without any."""
     value, _, _, floor_of = headline.columns()
-    tried = table[~table["method"].str.startswith(REFERENCES) & table[value].notna()]
+    tried = table[(table["reference"] == "") & table[value].notna()]
     if tried.empty:
         return ""
     newest = tried[tried["request"] == tried["request"].max()]

@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from engine.metrics.cost import Compute, Seconds
+from engine.records import REFERENCES
 from engine.theme import Look, fade
 from engine.views.base import CEILING, Column, ViewCard, largest, number, plain, styled, tidy
-from engine.views.headline import REFERENCES, chosen_statistic, columns
+from engine.views.headline import chosen_statistic, columns
 
 CARD = ViewCard(
     title="What it takes",
@@ -28,6 +29,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
         "method": Column("The method's id in its run", "", "scrub"),
         "name": Column("The method with its settings", "", "SCRUB"),
+        "reference": Column("What kind of reference the method is; empty for one that is tried", "", "", REFERENCES),
         "forget": Column("KLOM of the forget set", "nats", 2.5),
         "retain": Column("KLOM of the retain set", "nats", 1.25),
         "test": Column("KLOM of the test set", "nats", 1.125),
@@ -58,6 +60,7 @@ def frame(table: pd.DataFrame, statistic: str = "") -> pd.DataFrame:
             {
                 "method": method,
                 "name": by["name"].iloc[0],
+                "reference": by["reference"].iloc[0],
                 **{split: by[value].get(split, np.nan) for split in ("forget", "retain", "test")},
                 "floor": by.at["forget", floor],
                 "retain_floor": by.at["retain", floor],
@@ -77,7 +80,7 @@ def frame(table: pd.DataFrame, statistic: str = "") -> pd.DataFrame:
 
 def tested(found: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that are no points of reference."""
-    return found[~found["method"].str.startswith(REFERENCES)]
+    return found[found["reference"] == ""]
 
 
 def said(found: pd.DataFrame) -> str:
@@ -112,7 +115,7 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
         # Methods may rest on different numbers of models: the band is the widest of their floors.
         edge = largest(found["floor"])
         figure.add_hrect(y0=-1, y1=edge, fillcolor=fade(colours.oracle, 0.14), line_width=0, layer="below")
-    idle = found[found["method"].str.startswith("do_nothing")]
+    idle = found[found["reference"] == "do nothing"]
     if idle["forget"].notna().any():
         figure.add_hline(
             y=float(idle["forget"].iloc[0]),
@@ -120,7 +123,7 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
             annotation={"text": "do nothing", "font": {"color": colours.original, "size": 11}},
             annotation_position="top left",
         )
-    partial = found[found["method"].str.startswith(("partial_retrain", "retrain"))].sort_values("compute")
+    partial = found[found["reference"].isin(("partial retrain", "retrain"))].sort_values("compute")
     if not partial.empty:
         figure.add_trace(
             go.Scatter(

@@ -19,7 +19,8 @@ from pages.ui import results, say, show, workspace
 def table(run: RunRow, measured: Mapping[str, Scores]) -> pd.DataFrame:
     """Return the headline's rows for every method of the recipe; those not measured yet hold no numbers."""
     names = say.method_names(workspace.words(), run.recipe)
-    return headline.frame([(method, name, measured.get(method)) for method, name in names.items()])
+    facts = say.method_facts(workspace.words(), run.recipe)
+    return headline.frame([(method, name, measured.get(method)) for method, name in names.items()], facts)
 
 
 def basis(run: RunRow, measured: Sequence[results.Result], convention: str) -> str:

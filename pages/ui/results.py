@@ -12,9 +12,9 @@ import streamlit as st
 
 from engine.metrics.scores import Scores
 from engine.queue import ResultRow, RunRow
-from engine.records import EARLIER
+from engine.records import EARLIER, MethodFacts
 from engine.store import Artefact, Part, StoreError, default_store
-from engine.views import enough, trajectory
+from engine.views import enough, headline, trajectory
 from pages.ui import say, workspace
 
 ROLES = ("original", "unlearned", "oracle", "floor")
@@ -29,6 +29,7 @@ class Result:
     name: str
     models: int
     payload: Mapping[str, Any]
+    facts: MethodFacts
 
     @property
     def scores(self) -> Scores:
@@ -194,11 +195,17 @@ def _by_size(
 def results(run: RunRow) -> list[Result]:
     """Return the newest result of each method of a run, in the order of its recipe."""
     rows: dict[str, ResultRow] = {row.method_id: row for row in workspace.queue().results(run.id)}
+    facts = say.method_facts(workspace.words(), run.recipe)
     return [
-        Result(run.id, method, name, rows[method].models, rows[method].payload)
+        Result(run.id, method, name, rows[method].models, rows[method].payload, facts[method])
         for method, name in say.method_names(workspace.words(), run.recipe).items()
         if method in rows
     ]
+
+
+def table(measured: Sequence[Result]) -> pd.DataFrame:
+    """Return the headline's table of these results, in the convention that was asked for."""
+    return headline.frame([(r.method, r.name, r.scores) for r in measured], {r.method: r.facts for r in measured})
 
 
 def version(run: RunRow) -> str:

@@ -159,7 +159,7 @@ def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
     show.behind(
         curves_view.CARD,
         "compared-curves",
-        table,
+        table.drop(columns=["starts", "reference"]),
         draw,
         subject=", ".join(row.label for row in rows),
         meanings=curves_view.COLUMNS,

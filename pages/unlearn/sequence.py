@@ -75,9 +75,8 @@ def _draw(run_id: str) -> None:
             default=headline().key,
             name=lambda key: quantities[key].title(),
         )
-        ids = say.method_names(workspace.words(), run.recipe)
-        keys = {m: str(choice["key"]) for m, choice in zip(ids, run.recipe["methods"], strict=True)}
-        figure = partial(view.figure, table, quantity=quantity, total=where.total, shades=palette.places(keys))
+        places = palette.places(say.method_facts(workspace.words(), run.recipe))
+        figure = partial(view.figure, table, quantity=quantity, total=where.total, shades=places)
         asked = ", ".join(f"{i}. {say.forget_name(one)}" for i, one in enumerate(where.asked, start=1))
         alt = f"{quantities[quantity].card.name} of each method over {where.total} requests: {asked}"
         show.chart(figure, "requests", alt=alt)
@@ -102,7 +101,7 @@ def _draw(run_id: str) -> None:
 
 def _entries(where: Place) -> list[view.Entry]:
     return [
-        view.Entry(number, say.forget_name(asked), one.method, one.name, one.scores)
+        view.Entry(number, say.forget_name(asked), one.method, one.name, one.scores, one.facts.reference)
         for number, (asked, row) in enumerate(zip(where.asked, where.runs, strict=True), start=1)
         if row is not None
         for one in results.results(row)

@@ -85,7 +85,7 @@ def test_every_method_has_klom_floor_and_both_tests_at_a_point():
 
 
 def test_each_dot_stands_at_its_klom_beside_its_own_floor():
-    table = onepoint.frame([one("do_nothing", klom=9.0, floor=1.0), one("scrub", floor=np.nan)])
+    table = onepoint.frame([one("do_nothing", klom=9.0, floor=1.0, reference="do nothing"), one("scrub", floor=np.nan)])
     drawn = onepoint.figure(table, LIGHT, chosen="scrub")
     assert list(drawn.data[0].x) == [9.0, 2.0]
     assert list(drawn.data[0].marker.color) == [LIGHT.original, LIGHT.unlearned]

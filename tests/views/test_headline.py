@@ -1,5 +1,6 @@
 import math
 
+import known
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,7 +27,7 @@ def row(split, p95, floor=0.7, **more):
 
 
 def table():
-    return headline.frame(
+    return known.table(
         [
             ("do_nothing", "Do nothing", scores(row("forget", 9.5), row("retain", 0.6), row("test", 0.6))),
             ("scrub", "SCRUB", scores(row("forget", 3.4), row("retain", 2.9), row("test", 1.0))),
@@ -43,7 +44,7 @@ def test_frame_keeps_the_order_and_every_split():
 
 
 def test_what_was_not_measured_is_missing_and_not_zero():
-    found = headline.frame([("scrub", "SCRUB", scores({"split": "forget"}))])
+    found = known.table([("scrub", "SCRUB", scores({"split": "forget"}))])
     assert math.isnan(found.loc[0, "klom_p95"])
     assert headline.verdict(found) == ""
     drawn = headline.figure(found, LIGHT)
@@ -59,14 +60,14 @@ def test_verdict_names_the_closest_method_its_floor_and_what_it_costs():
 
 
 def test_verdict_never_crowns_doing_nothing_or_the_retrain_itself():
-    found = headline.frame(
+    found = known.table(
         [("retrain", "Retrain", scores(row("forget", 0.6))), ("do_nothing", "Do nothing", scores(row("forget", 0.1)))]
     )
     assert headline.verdict(found) == ""
 
 
 def test_verdict_says_when_doing_nothing_is_closer_still():
-    found = headline.frame(
+    found = known.table(
         [("do_nothing", "Do nothing", scores(row("forget", 2.0))), ("x", "X", scores(row("forget", 3.0)))]
     )
     assert "doing nothing scores 2.0, which is closer still." in headline.verdict(found)
@@ -74,7 +75,7 @@ def test_verdict_says_when_doing_nothing_is_closer_still():
 
 
 def test_verdict_cannot_be_made_markup():
-    found = headline.frame([("x", "a**b<script>[c](d)", scores(row("forget", 1.0)))])
+    found = known.table([("x", "a**b<script>[c](d)", scores(row("forget", 1.0)))])
     assert not set("<>[]") & set(headline.verdict(found))
 
 
@@ -116,7 +117,7 @@ def test_numbers_survive_a_trip_through_csv(tmp_path):
 @pytest.mark.parametrize(("statistic", "low", "high"), [("klom_mean", 1.0, 2.0), ("klom_median", 0.5, 3.0)])
 def test_another_statistic_has_its_own_dot_interval_and_floor(statistic, low, high):
     more = {f"{statistic}_low": low, f"{statistic}_high": high, statistic: 1.5, f"{statistic}_floor": 0.25}
-    found = headline.frame([("scrub", "SCRUB", scores(row("forget", 9.0, **more)))])
+    found = known.table([("scrub", "SCRUB", scores(row("forget", 9.0, **more)))])
     drawn = headline.figure(found, LIGHT, statistic=statistic)
     (trace,) = drawn.data
     assert (trace.x[0], trace.error_x.array[0], trace.error_x.arrayminus[0]) == (1.5, high - 1.5, 1.5 - low)
@@ -128,7 +129,7 @@ def test_another_statistic_has_its_own_dot_interval_and_floor(statistic, low, hi
 
 
 def test_an_interval_that_was_not_measured_is_not_drawn():
-    found = headline.frame([("scrub", "SCRUB", scores(row("forget", 9.0)))])
+    found = known.table([("scrub", "SCRUB", scores(row("forget", 9.0)))])
     (trace,) = headline.figure(found, LIGHT, statistic="klom_mean").data
     assert (trace.x[0], trace.error_x.array[0], trace.error_x.arrayminus[0]) == (4.5, 0, 0)
     assert "(" not in trace.hovertext[0]
@@ -140,7 +141,7 @@ def test_a_figure_of_a_sweep_has_the_references_the_chosen_and_the_closest():
         for i in range(30)
     ]
     late = ("scrub-late", "late", None)
-    found = headline.frame([("do_nothing", "Do nothing", scores(row("forget", 9.9))), late, *many])
+    found = known.table([("do_nothing", "Do nothing", scores(row("forget", 9.9))), late, *many])
     shown = headline.nearest(found, most=5, keep="scrub-1")
     assert list(dict.fromkeys(shown["method"])) == ["do_nothing", "scrub-1", "scrub-27", "scrub-28", "scrub-29"]
     assert headline.nearest(found, most=99) is found

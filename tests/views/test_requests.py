@@ -2,6 +2,7 @@
 
 import math
 
+import known
 import pytest
 from measured import scores
 
@@ -34,7 +35,11 @@ def table():
     for request, asked in ((2, "class 5"), (1, "class 3"), (3, "class 8")):
         for method, klom in (("do_nothing", 0.1), ("scrub", 4.0), ("unsir", 2.0 * request)):
             if (request, method) != (3, "scrub"):
-                found.append(requests.Entry(request, asked, method, NAMES[method], rows(request, klom)))
+                found.append(
+                    requests.Entry(
+                        request, asked, method, NAMES[method], rows(request, klom), known.REFERENCES.get(method, "")
+                    )
+                )
     return requests.frame(found)
 
 
@@ -74,7 +79,7 @@ def lines(figure, name):
 
 
 def test_each_method_is_a_line_over_the_requests_in_each_panel(table):
-    shades = places({key: key for key in NAMES})
+    shades = places(known.facts(NAMES))
     figure = requests.figure(table, LIGHT, total=4, shades=shades)
     own, earlier, retain, test = lines(figure, "SCRUB")
     assert list(own.x) == list(retain.x) == list(test.x) == [1, 2]

@@ -1,11 +1,12 @@
 """The trade-off of forgetting, keeping and compute."""
 
+import known
 import numpy as np
 import pytest
 from measured import scores
 
 from engine.theme import DARK, LIGHT
-from engine.views import headline, tradeoff
+from engine.views import tradeoff
 
 
 def rows(forget, retain, compute, floor=0.5):
@@ -26,7 +27,7 @@ METHODS = {
 
 
 def table(methods=METHODS):
-    return headline.frame([(key, key.title(), found) for key, found in methods.items()])
+    return known.table([(key, key.title(), found) for key, found in methods.items()])
 
 
 def test_the_front_is_what_nothing_beats_in_all_three():

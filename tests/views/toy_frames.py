@@ -1,5 +1,6 @@
 """Small tables of every view, made by its ``frame`` from toy arrays; the contract test draws and checks them."""
 
+import known
 import numpy as np
 from measured import scores
 
@@ -13,7 +14,6 @@ from engine.views import (
     distribution,
     enough,
     exhibit,
-    headline,
     margins,
     methods,
     onepoint,
@@ -70,11 +70,11 @@ def measured(klom, splits=SPLITS, models=20):
 
 def ranked():
     settings = {"do_nothing": 8.0, "retrain": 0.5, "partial_retrain-1": 4.0, "scrub-1": 3.0, "scrub-2": 2.0}
-    return headline.frame([(method, method.upper(), measured(klom)) for method, klom in settings.items()])
+    return known.table([(method, method.upper(), measured(klom)) for method, klom in settings.items()])
 
 
 def headlines():
-    return headline.frame([("scrub", "SCRUB", measured(3.0)), ("iau", "IAU", None)])
+    return known.table([("scrub", "SCRUB", measured(3.0)), ("iau", "IAU", None)])
 
 
 def bests():
@@ -86,9 +86,9 @@ def asked():
     splits = (*SPLITS, EARLIER)
     return requests.frame(
         [
-            requests.Entry(number, f"class {number}", method, method.upper(), measured(klom, splits[: 2 + number]))
-            for number in (1, 2)
-            for method, klom in (("do_nothing", 8.0), ("scrub", 3.0))
+            requests.Entry(n, f"class {n}", method, method.upper(), measured(klom, splits[: 2 + n]), kind)
+            for n in (1, 2)
+            for method, klom, kind in (("do_nothing", 8.0, "do nothing"), ("scrub", 3.0, ""))
         ]
     )
 
@@ -109,7 +109,7 @@ def finished():
 def one_point():
     measured = [
         onepoint.Measured("scrub", "SCRUB", 2.0, 0.5, sample(5), sample(0)),
-        onepoint.Measured("do_nothing", "Do nothing", 9.0, 0.5, sample(8, models=1), sample(0)),
+        onepoint.Measured("do_nothing", "Do nothing", 9.0, 0.5, sample(8, models=1), sample(0), "do nothing"),
     ]
     return onepoint.frame(measured)
 
