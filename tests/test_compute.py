@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from engine.cli import main
-from engine.compute import Flight, _words
+from engine.compute import words
 from engine.forget.indices import read_numbers
 from engine.jobs import Job, Kind
 from engine.launch import compute_running
@@ -239,7 +239,7 @@ def test_a_forget_set_can_be_chosen_before_any_run(serving):
 def test_a_question_taken_back_ends_its_work(serving):
     queue = Queue(serving.queue_path)
     question = queue.ask({"kind": "map", "dataset": {"key": "digits"}, "layout": "umap", "through": None})
-    until(lambda: queue.asked(question), "work to begin")
+    until(lambda: queue.question_progress(question), "work to begin")
     queue.withdraw(question)
     until(lambda: not queue.withdrawn(), "the work to end", seconds=20)
     assert queue.answer_to(question) is None
@@ -361,7 +361,7 @@ def test_what_a_method_makes_on_its_way_can_be_asked_for(serving):
 def test_every_kind_of_job_has_words():
     for kind in get_args(Kind):
         job = Job(kind, {"role": "original"}, "00000-00002", method="scrub")
-        assert _words(Flight(job, None, 0.0, "")), kind
+        assert words.activity(job, ""), kind
 
 
 def sequence(*methods, seed):

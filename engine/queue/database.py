@@ -16,7 +16,7 @@ from engine.store.errors import disk_full
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PATIENCE = 10.0
 """Seconds to wait for other processes before giving up."""
 
@@ -108,7 +108,8 @@ CREATE TABLE uploads (
     PRIMARY KEY (id, owner)
 );
 """
-_STEPS = (_FIRST, _SECOND)
+_THIRD = "ALTER TABLE questions RENAME COLUMN told TO progress"
+_STEPS = (_FIRST, _SECOND, _THIRD)
 """What brings a queue from each version to the next: version 0 is an empty file."""
 
 
