@@ -83,6 +83,12 @@ def files(store, pattern):
     return {f.relative_to(store.path): f.read_bytes() for f in sorted((store.path / "artefacts").rglob(pattern))}
 
 
+def removed(store, payload):
+    """Return the training pictures a result's run forgets, and those that earlier requests removed."""
+    part = store.artefact("forget", payload["forget"]).read("whole")
+    return part.array("indices").tolist(), part.array("earlier").tolist() if "earlier.npy" in part.files else []
+
+
 def test_the_command_line_gives_the_promised_json_and_repeats_it(tmp_path):
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(recipe("--methods", "do_nothing,oracle_matching:epochs=1")))
@@ -269,7 +275,7 @@ def test_frames_come_while_a_chunk_is_worked_on_and_beside_references(serving):
     assert path.shape == (len(method.frames), len(points))
     assert np.allclose(path[-1], part.array("margins")[:, points].mean(axis=0), atol=1e-4), "it ends at the result"
     oracle = serving.artefact("trained", spec["oracle"]).read(method.chunk)
-    forget = queue.results(run)[0].payload["forget"]
+    forget, _ = removed(serving, queue.results(run)[0].payload)
     level = next(r for r in rows if r.method_id == "@oracle" and r.chunk == method.chunk).frames[0]
     assert level["cost"] == oracle.json("meta")["cost"] > 0, "what a retrain takes, to compare with"
     shown = level["forget"]
@@ -383,8 +389,8 @@ def test_the_requests_of_a_sequence_are_done_once_and_each_has_its_own_curves(se
     gone: set[int] = set()
     for run in runs:
         result = next(row for row in queue.results(run) if row.method_id == "gradient_descent")
-        forget = result.payload["forget"]
-        assert set(result.payload.get("earlier", [])) == gone
+        forget, earlier = removed(serving, result.payload)
+        assert set(earlier) == gone
         assert not gone & set(forget)
         gone |= set(forget)
         for row in queue.frames(run, "gradient_descent"):

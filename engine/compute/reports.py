@@ -47,7 +47,10 @@ def review(run: ActiveRun, job: Job, store: Store) -> Callable[[Queue], None] | 
 
 
 def result(run: ActiveRun, job: Job, part: Part) -> dict[str, Any]:
-    """Return what pages read of an evaluation: its rows, and the specs of what it was measured on."""
+    """Return what pages read of an evaluation: its rows, and the specs of what it was measured on.
+
+    The forget set is named and not listed: a list of indices in the result of every method of a sweep is megabytes.
+    """
     row = run.plan.rows[job.id]
     return {
         "rows": part.json("rows"),
@@ -55,8 +58,7 @@ def result(run: ActiveRun, job: Job, part: Part) -> dict[str, Any]:
         "parts": job.inputs["parts"],
         "final": row.final,
         "train": job.inputs["train"],
-        "forget": job.inputs["forget"],
-        **({"earlier": job.inputs["earlier"]} if "earlier" in job.inputs else {}),
+        "forget": run.forget_spec,
     }
 
 

@@ -230,6 +230,11 @@ class Queue(Questions):
             for row in rows
         ]
 
+    def results_version(self, run_id: str) -> int:
+        """Return a number that grows whenever a result of the run comes or is replaced; 0 while there is none."""
+        rows = self._database.look("SELECT max(number) AS newest FROM results WHERE run_id = ?", (run_id,))
+        return rows[0]["newest"] or 0
+
     def put_frames(self, run_id: str, method_id: str, chunk: str, frames: Sequence[Mapping[str, Any]]) -> None:
         """Keep all frames so far of one chunk of one method, in place of what was there for that chunk.
 

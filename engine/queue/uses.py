@@ -51,6 +51,10 @@ def _of_result(store: Store, payload: Mapping[str, Any]) -> list[Piece]:
     spec = payload["spec"]
     trained = [spec["unlearned"]["original"], spec["oracle"], spec["floor"]]
     found = [Piece("evaluation", store.artefact("evaluation", spec).key, "whole")]
+    chosen: Mapping[str, Any] | None = payload["forget"]
+    while chosen is not None:  # and what earlier requests removed
+        found.append(Piece("forget", store.artefact("forget", chosen).key, "whole"))
+        chosen = chosen.get("after")
     unlearned = [spec["unlearned"]]
     while "after" in unlearned[-1]:  # what it stands on
         unlearned.append(unlearned[-1]["after"])

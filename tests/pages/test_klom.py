@@ -140,10 +140,10 @@ def tiles(app):
     return grid["tiles"]
 
 
-def test_the_gallery_shows_the_worst_points_of_the_split_with_their_pictures(visit, filled, queue):
+def test_the_gallery_shows_the_worst_points_of_the_split_with_their_pictures(visit, filled, queue, store):
     app = visit("klom", run=filled[0])
     shown = tiles(app)
-    forget = set(queue.results(filled[0])[0].payload["forget"])
+    forget = set(toy.removed(store, queue.results(filled[0])[0].payload)[0])
     assert len(shown) == 40
     assert {tile["point"] for tile in shown} <= forget
     values = [tile["klom"] for tile in shown]
@@ -210,9 +210,10 @@ def test_the_other_convention_is_shown_throughout_and_which_was_asked_for_is_sai
     assert "KLOM, easydub convention (this run asked for paper: no intervals were measured)" in said
     payload = next(r.payload for r in queue.results(filled[0]) if r.method_id == "scrub")
     other = store.artefact("evaluation", payload["spec"]).read("whole").array("klom_other")
-    assert dots(app)["scrub"] == pytest.approx([np.quantile(other[payload["forget"]], 0.95), 0, 0])
+    forget = toy.removed(store, payload)[0]
+    assert dots(app)["scrub"] == pytest.approx([np.quantile(other[forget], 0.95), 0, 0])
     app.segmented_control("method").set_value("scrub").run()
-    assert tiles(app)[0]["klom"] == pytest.approx(other[payload["forget"]].max()), "the pictures follow"
+    assert tiles(app)[0]["klom"] == pytest.approx(other[forget].max()), "the pictures follow"
     app.segmented_control("convention").set_value("paper").run()
     assert "asked for" not in text(app)
 
@@ -230,7 +231,7 @@ def test_two_methods_are_compared_point_by_point(visit, filled, queue, store):
     values = {}
     for result in queue.results(filled[0]):
         values[result.method_id] = store.artefact("evaluation", result.payload["spec"]).read("whole").array("klom")
-    forget = sorted(queue.results(filled[0])[0].payload["forget"])
+    forget = sorted(toy.removed(store, queue.results(filled[0])[0].payload)[0])
     assert [data[0] for data in drawn["customdata"]] == forget
     np.testing.assert_allclose(decoded(drawn["x"]), values["scrub"][forget])
     np.testing.assert_allclose(decoded(drawn["y"]), values["oracle_matching"][forget])

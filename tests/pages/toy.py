@@ -76,6 +76,8 @@ def fill(
     trained = {
         role: {"role": role, "data": data.hash, "toy": models, **named} for role in ("original", "oracle", "floor")
     }
+    chosen_spec = {"data": data.hash, "selector": wanted["forget"], "toy": models, **named}
+    put(store, "forget", chosen_spec, "whole", indices=forget, earlier=earlier)
     margins = {"original": draw(sure), "oracle": draw(truth), "floor": draw(truth)}
     part = f"00000-{models:05d}"
     for role, spec in trained.items():
@@ -122,8 +124,7 @@ def fill(
                 "parts": [part],
                 "final": True,
                 "train": train,
-                "forget": forget.tolist(),
-                **({"earlier": earlier.tolist()} if len(earlier) else {}),
+                "forget": chosen_spec,
             },
         )
         states[method] = {"done": 2, "total": 2, "stopped": ""}
@@ -158,6 +159,12 @@ def row(
         "floor_p95": float(np.quantile(noise[ids], 0.95)),
         "warnings": warnings,
     }
+
+
+def removed(store: Store, payload: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    """Return the training pictures that a result's run forgets, and those that earlier requests removed."""
+    part = store.artefact("forget", payload["forget"]).read("whole")
+    return part.array("indices").tolist(), part.array("earlier").tolist() if "earlier.npy" in part.files else []
 
 
 def put(store: Store, kind: str, spec: Mapping[str, Any], part: str, **arrays: np.ndarray) -> None:
