@@ -20,7 +20,7 @@ from engine.forget.indices import read_numbers
 from engine.jobs import Job, Kind
 from engine.launch import compute_running
 from engine.queue import Queue
-from engine.records import Recipe
+from engine.records import Recipe, canonical
 from engine.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -275,7 +275,10 @@ def test_frames_come_while_a_chunk_is_worked_on_and_beside_references(serving):
     assert path.shape == (len(method.frames), len(points))
     assert np.allclose(path[-1], part.array("margins")[:, points].mean(axis=0), atol=1e-4), "it ends at the result"
     oracle = serving.artefact("trained", spec["oracle"]).read(method.chunk)
-    forget, _ = removed(serving, queue.results(run)[0].payload)
+    payload = queue.results(run)[0].payload
+    forget, _ = removed(serving, payload)
+    assert len(forget) > 10
+    assert canonical(forget)[1:-1] not in canonical(payload), "a sweep would hold the list once per method"
     level = next(r for r in rows if r.method_id == "@oracle" and r.chunk == method.chunk).frames[0]
     assert level["cost"] == oracle.json("meta")["cost"] > 0, "what a retrain takes, to compare with"
     shown = level["forget"]

