@@ -9,17 +9,17 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from engine.experiment import Experiment
-from engine.jobs import Kind
-from engine.plan import Plan, make_plan
+from engine.jobs import Job
+from engine.plan import Plan, data_info, make_plan, probe_job
 from engine.store import Piece, Store
 from engine.store.artefact import key_of
 
-NAMING: tuple[Kind, ...] = ("data", "probe", "forget")
+NAMING = ("data", "probe", "forget")
 """Kinds of job whose results name what follows: a plan holds until one of them is finished or deleted."""
 KEPT = 32
 """Plans that are kept at once."""
@@ -44,12 +44,7 @@ class Planned:
         return {job_id for job_id, piece in self.pieces.items() if piece in present}
 
     def holds(self, store: Store) -> bool:
-        """Return whether a plan made now would be the same; a look at the disk per part that names others.
-
-        A plan that waits for nothing and yet is not complete was overtaken by a result while it was made.
-        """
-        if not self.plan.complete and all(self.naming.values()):
-            return False
+        """Return whether a plan made now would be the same; a look at the disk per part that names others."""
         return all(store.holds(piece) == finished for piece, finished in self.naming.items())
 
 
@@ -61,34 +56,33 @@ class Planner:
         self.device = device
         self._store = store
         self._ready = ready
-        self._plans: OrderedDict[str, Planned] = OrderedDict()
-        self._under_way: dict[str, Future[Planned]] = {}
+        self._plans: OrderedDict[tuple[str, bool], Planned] = OrderedDict()
+        self._under_way: dict[tuple[str, bool], Future[Planned]] = {}
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="planner")
 
-    def plan(self, experiment: Experiment) -> Planned:
+    def plan(self, experiment: Experiment, *, suppose: bool = False) -> Planned:
         """Return the plan of a recipe: the one that is kept if it still holds, else a new one.
 
         Raises:
-            BadSetting: as :func:`engine.plan.make_plan`.
+            BadSetting: as :func:`engine.plan.make_plan`, to which ``suppose`` goes.
         """
-        key = experiment.recipe.hash()
-        return self._kept(key) or self._make(key, experiment)
+        return self._kept((experiment.recipe.hash(), suppose)) or self._make(experiment, suppose)
 
-    def soon(self, experiment: Experiment) -> Planned | None:
+    def soon(self, experiment: Experiment, *, suppose: bool = False) -> Planned | None:
         """Return the plan of a recipe, or None while another thread works on it: ask again later, from one thread.
 
         Raises:
-            BadSetting: as :func:`engine.plan.make_plan`.
+            BadSetting: as :func:`engine.plan.make_plan`, to which ``suppose`` goes.
         """
-        key = experiment.recipe.hash()
+        key = (experiment.recipe.hash(), suppose)
         future = self._under_way.get(key)
         if future is None:
             if kept := self._kept(key):
                 return kept
             # Results that were not fetched go: a plan is kept anyway, and a refusal is quick to find again.
             self._under_way = {other: one for other, one in self._under_way.items() if not one.done()}
-            future = self._under_way[key] = self._thread.submit(self._make, key, experiment)
+            future = self._under_way[key] = self._thread.submit(self._make, experiment, suppose)
             future.add_done_callback(lambda _future: self._ready())
         concurrent.futures.wait([future], timeout=AT_ONCE)
         if not future.done():
@@ -100,31 +94,37 @@ class Planner:
         """Drop what is under way."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _kept(self, key: str) -> Planned | None:
+    def _kept(self, key: tuple[str, bool]) -> Planned | None:
         with self._lock:
             planned = self._plans.get(key)
             if planned is not None:
                 self._plans.move_to_end(key)
         return planned if planned is not None and planned.holds(self._store) else None
 
-    def _make(self, key: str, experiment: Experiment) -> Planned:
-        planned = planned_jobs(make_plan(experiment, self._store, self.device), self._store)
+    def _make(self, experiment: Experiment, suppose: bool) -> Planned:
+        plan = make_plan(experiment, self._store, self.device, suppose=suppose)
+        pieces = _pieces(plan.jobs)
+        names = {pieces[job.id] for job in plan.jobs if job.kind in NAMING}
+        info = data_info(experiment, self._store)
+        # The size of networks, in every plan's bytes, is the probe's, also where the plan does not wait for it.
+        probes = set() if info is None else set(_pieces([probe_job(experiment, info, self.device)]).values())
+        planned = Planned(plan, pieces, {piece: self._store.holds(piece) for piece in names | probes})
+        if not plan.complete and all(planned.naming[piece] for piece in names):
+            return planned  # a result landed while the plan was made that does not know of it
         with self._lock:
-            self._plans[key] = planned
-            self._plans.move_to_end(key)
+            self._plans[experiment.recipe.hash(), suppose] = planned
             while len(self._plans) > KEPT:
                 self._plans.popitem(last=False)
         return planned
 
 
-def planned_jobs(plan: Plan, store: Store) -> Planned:
-    """Return a plan with the parts of its jobs."""
-    keys: dict[str, str] = {}  # by artefact: its parts share the key
+def _pieces(jobs: Iterable[Job]) -> dict[str, Piece]:
+    """Return where the part of each job will be, by job id."""
+    keys: dict[str, str] = {}  # by spec: its parts share the key
     pieces: dict[str, Piece] = {}
-    for job in plan.jobs:
-        artefact = job.id.removesuffix(job.part)
-        if artefact not in keys:
-            keys[artefact] = key_of(job.kind, job.spec)
-        pieces[job.id] = Piece(job.kind, keys[artefact], job.part)
-    naming = {pieces[job.id] for job in plan.jobs if job.kind in NAMING}
-    return Planned(plan, pieces, {piece: store.holds(piece) for piece in naming})
+    for job in jobs:
+        spec = job.spec.digest
+        if spec not in keys:
+            keys[spec] = key_of(job.kind, job.spec.plain)
+        pieces[job.id] = Piece(job.kind, keys[spec], job.part)
+    return pieces

@@ -8,6 +8,8 @@ import pytest
 from engine.compute.runs import ActiveRun
 from engine.jobs import Job
 from engine.plan import Plan
+from engine.records import Choice
+from engine.specs import Explored, Prepared
 
 METHODS = ("scrub", "ssd", "")
 
@@ -26,7 +28,7 @@ def test_the_next_job_is_the_first_of_the_plan_that_waits_for_none(seed):
     for number in range(chance.randint(1, 15)):
         needs = tuple(job.id for job in jobs if chance.random() < 0.2)
         method = chance.choice(METHODS)
-        jobs.append(Job("trained", {"n": number}, "00000-00002", needs=needs, cost=1.0 + number, method=method))
+        jobs.append(Job(Explored("trained", {"n": number}), needs=needs, cost=1.0 + number, method=method))
     finished = {job.id for job in jobs if chance.random() < 0.2}
     run = run_of(jobs, finished)
     pending = {job.id: job for job in jobs if job.id not in finished}
@@ -51,14 +53,14 @@ def test_the_next_job_is_the_first_of_the_plan_that_waits_for_none(seed):
 
 
 def unlearned(number, **more):
-    return Job("unlearned", {"n": number}, "00000-00002", method="scrub", **more)
+    return Job(Explored("unlearned", {"n": number}), method="scrub", **more)
 
 
 def test_nothing_starts_before_it_is_known_whether_a_method_diverged():
     """Catches an evaluation of networks that diverged before a restart."""
-    first, trained = unlearned(1), Job("trained", {"role": "oracle"}, "00000-00002")
-    evaluation = Job("evaluation", {}, "whole", needs=(first.id,), method="scrub")
-    other = Job("evaluation", {"other": 1}, "whole", method="ssd")
+    first, trained = unlearned(1), Job(Explored("trained", {"n": 0}))
+    evaluation = Job(Explored("evaluation", {"n": 1}), needs=(first.id,), method="scrub")
+    other = Job(Explored("evaluation", {"n": 2}), method="ssd")
     run = run_of([trained, first, evaluation, other], {first.id, trained.id})
     assert [job.kind for job in run.unreviewed] == ["unlearned", "trained"]
     assert run.next_job(lambda _id: False) is None
@@ -66,6 +68,20 @@ def test_nothing_starts_before_it_is_known_whether_a_method_diverged():
     run.stop_method("scrub", "diverged at step 3")
     assert run.next_job(lambda _id: False) == other
     assert run.methods()["scrub"] == {"done": 2, "total": 2, "stopped": "diverged at step 3"}
+
+
+def test_what_fails_stops_the_methods_it_serves_and_is_not_tried_again():
+    lesson = Job(Prepared(Choice("lesson"), {}))
+    readers = [Job(Explored("unlearned", {"of": name}), needs=(lesson.id,), method=name) for name in METHODS[:2]]
+    chosen = Job(Explored("forget", {}))
+    run = run_of([lesson, chosen, *readers])
+    assert run.failed(lesson, "no room")
+    assert {name: state["stopped"] for name, state in run.methods().items()} == {"scrub": "no room", "ssd": "no room"}
+    assert list(run.pending) == [chosen.id]
+    assert not run.failed(chosen, "nothing to choose from"), "it serves the whole run"
+    run = run_of([lesson, *readers])
+    assert run.failed(readers[0], "no room")
+    assert list(run.pending) == [lesson.id, readers[1].id]
 
 
 def test_a_method_that_stopped_stays_stopped_when_the_run_is_planned_again():

@@ -52,9 +52,9 @@ def made(monkeypatch):
     """The recipes that were planned, in order."""
     recipes = []
 
-    def counted(asked, store, device):
+    def counted(asked, store, device, **how):
         recipes.append(asked.recipe)
-        return make_plan(asked, store, device)
+        return make_plan(asked, store, device, **how)
 
     monkeypatch.setattr(planner_module, "make_plan", counted)
     return recipes
@@ -64,7 +64,7 @@ def land(store, kind, wanted):
     """Have the first job of a kind done."""
     job = next(job for job in make_plan(wanted, store, "cpu").jobs if job.kind == kind and not job.done(store))
     if kind == "probe":  # a real one takes seconds
-        with store.artefact(job.kind, job.spec).write(job.part) as out:
+        with job.spec.artefact(store).write(job.part) as out:
             out.json("probe", {"strategy": "stacked", "seconds_per_pass": 1e-6, "peak_bytes": 1, "parameters": 9,
                                "device": "cpu"})  # fmt: skip
     else:
@@ -91,7 +91,7 @@ def test_a_plan_holds_until_data_probe_or_forget_set_land_or_go(store, made):
     land(store, "trained", wanted)
     assert planner.plan(wanted).plan is complete, "a result that names nothing changes no plan"
     assert len(made) == 4
-    store.artefact(job.kind, job.spec).discard(job.part)
+    job.spec.artefact(store).discard(job.part)
     assert not planner.plan(wanted).plan.complete
     planner.plan(experiment(n=21))
     assert len(made) == 6, "another recipe has another plan"
@@ -106,14 +106,14 @@ def test_what_is_finished_is_what_each_job_says(store):
     assert planned.finished(store) == finished
     assert {job_id.partition("-")[0] for job_id in finished} == {"data", "forget", "trained"}
     for job in planned.plan.jobs:
-        assert planned.pieces[job.id].key == store.artefact(job.kind, job.spec).key
+        assert planned.pieces[job.id].key == job.spec.artefact(store).key
 
 
 def test_a_plan_that_was_overtaken_while_it_was_made_is_not_kept(store, monkeypatch):
     """Catches a run that waits for ever: its plan lacks the data, and the data's job is done."""
     wanted, planner = experiment(), Planner(store, "cpu")
 
-    def slow(asked, store, device):
+    def slow(asked, store, device, **how):
         plan = make_plan(asked, store, device)
         if not plan.complete and plan.jobs[-1].kind == "data":
             run_job(store, plan.jobs[-1], Quiet(), CPU)
@@ -127,7 +127,7 @@ def test_a_plan_that_was_overtaken_while_it_was_made_is_not_kept(store, monkeypa
 def test_a_long_plan_is_made_beside_the_caller(store, monkeypatch):
     begun, go_on, ready = threading.Event(), threading.Event(), threading.Event()
 
-    def long(asked, store, device):
+    def long(asked, store, device, **how):
         begun.set()
         assert go_on.wait(60)
         return make_plan(asked, store, device)
@@ -144,7 +144,7 @@ def test_a_long_plan_is_made_beside_the_caller(store, monkeypatch):
 
 
 def test_a_refusal_is_raised_where_the_plan_is_asked_for(store, monkeypatch):
-    def refuse(asked, store, device):
+    def refuse(asked, store, device, **how):
         raise BadSetting("smaller chunks, please")
 
     monkeypatch.setattr(planner_module, "make_plan", refuse)

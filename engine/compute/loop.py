@@ -41,8 +41,6 @@ NOTED = 0.25
 """Seconds between notes on the progress of a run."""
 PATIENCE = 60.0
 """Seconds a full disk or a busy queue may last before the process gives up; its runs stay in the queue."""
-STOPS_A_METHOD = ("unlearned", "evaluation", "lesson")
-"""Kinds of job whose failure stops one method and not the run."""
 
 
 class Compute:
@@ -160,7 +158,8 @@ class Compute:
                 continue
             if planned is None:
                 continue
-            note_uses(self.queue, run.row.id, planned.pieces.values(), complete=planned.plan.complete)
+            owned = [planned.pieces[job.id] for job in planned.plan.jobs if job.spec.owned]
+            note_uses(self.queue, run.row.id, owned, complete=planned.plan.complete)
             run.adopt(planned.plan, planned.finished(self.store))
             if not planned.plan.complete and not any(job.kind in NAMING for job in run.pending.values()):
                 run.plan_due = True  # another run had them done in the meantime
@@ -263,8 +262,7 @@ class Compute:
     def _failed(self, run: ActiveRun, job: Job, error: BaseException, trace: str) -> None:
         why = words.failure(job, error)
         log.error("%s\n%s", why, trace)
-        if job.kind in STOPS_A_METHOD:
-            run.stop_method(job.method, words.stopped(job, why))
+        if run.failed(job, words.stopped(job, why)):
             self._end_if_over(run)
         else:
             self._fail(run.row.id, why, trace)

@@ -11,6 +11,7 @@ from engine.compute.runs import ActiveRun
 from engine.jobs import Job, followed, summary
 from engine.plan import Plan
 from engine.queue import Queue
+from engine.specs import Trained
 from engine.store import Part, Store
 
 REFERENCES = ("original", "oracle")
@@ -32,8 +33,8 @@ def review(run: ActiveRun, job: Job, store: Store) -> Callable[[Queue], None] | 
         if "diverged" in meta:
             run.stop_method(job.method, words.stopped(job, meta["diverged"]))
         return _frames(run, job.method, job.part, meta["frames"]) if shown else None
-    if shown and job.kind == "trained" and job.spec["role"] in REFERENCES:
-        return _frames(run, f"@{job.spec['role']}", job.part, [level(run.plan, _part(job, store))])
+    if shown and job.kind == "trained" and job.about(Trained).role in REFERENCES:
+        return _frames(run, f"@{job.about(Trained).role}", job.part, [level(run.plan, _part(job, store))])
     if shown and job.kind == "evaluation":
         row = run.plan.rows[job.id]
         return functools.partial(
@@ -54,11 +55,11 @@ def result(run: ActiveRun, job: Job, part: Part) -> dict[str, Any]:
     row = run.plan.rows[job.id]
     return {
         "rows": part.json("rows"),
-        "spec": row.spec,
+        "spec": row.spec.plain,
         "parts": job.inputs["parts"],
         "final": row.final,
         "train": job.inputs["train"],
-        "forget": run.forget_spec,
+        "forget": job.inputs["forget"].plain,
     }
 
 
@@ -76,4 +77,4 @@ def _frames(run: ActiveRun, method: str, chunk: str, frames: Sequence[Mapping[st
 
 
 def _part(job: Job, store: Store) -> Part:
-    return store.artefact(job.kind, job.spec).read(job.part)
+    return job.spec.artefact(store).read(job.part)

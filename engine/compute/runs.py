@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from engine.experiment import Experiment
 from engine.jobs import Job
 from engine.plan import Plan
 from engine.queue import RunRow
+from engine.specs import Prepared
 
 REVIEWED = ("unlearned", "trained", "evaluation")
 """Kinds of job whose results are looked at when they are done: for pages, and to stop a method that diverged."""
@@ -87,6 +88,18 @@ class ActiveRun:
         elif job.kind in REVIEWED:
             self.unreviewed.append(job)
 
+    def failed(self, job: Job, why: str) -> bool:
+        """Stop the methods that a job serves, its own or those that wait for what it prepares; return if any do."""
+        methods = {self.pending[other].method for other in self._waiting.get(job.id, ()) if other in self.pending}
+        if job.method or not isinstance(job.spec, Prepared):
+            methods = {job.method}
+        methods -= {""}
+        for method in methods:
+            self.stop_method(method, why)
+        if methods and job.id in self.pending:
+            self._remove(job.id)  # nothing waits for it any more
+        return bool(methods)
+
     def stop_method(self, method: str, why: str) -> None:
         """Stop one method and keep what it measured; the others go on."""
         self.stopped.setdefault(method, why)
@@ -106,11 +119,6 @@ class ActiveRun:
     def jobs(self) -> int:
         """The number of jobs in the plan."""
         return len(self._jobs)
-
-    @property
-    def forget_spec(self) -> Mapping[str, Any]:
-        """The spec of the run's own forget set, of the last request; only a complete plan has one."""
-        return next(job.spec for job in reversed(self._jobs) if job.kind == "forget")
 
     def methods(self) -> dict[str, dict[str, Any]]:
         """Return for each method how many of its jobs are done, of how many, and why it stopped."""

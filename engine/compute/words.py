@@ -6,37 +6,22 @@ from distributed import KilledWorker
 
 from engine.data.base import DataError
 from engine.forget.base import ForgetError
-from engine.jobs import Job, request_number
+from engine.jobs import Job
 from engine.knobs import BadSetting
 from engine.metrics.base import MetricError
+from engine.specs import ForgetSet, Unlearned
 from engine.store import StoreError
 
 PLAIN = (DataError, ForgetError, MetricError, BadSetting, StoreError)
 """Errors whose text is already written for a visitor."""
-_ROLES = {"floor": "second oracles", "halves": "networks on random halves"}
-"""What trained models are called where it is not their role's plural."""
 
 
 def activity(job: Job, message: str) -> str:
     """Return what a job does, with its newest message."""
-    role = job.spec.get("role", "")
-    names = {
-        "data": "reading the data",
-        "probe": "timing this computer",
-        "forget": "choosing the forget set",
-        "trained": "training " + _ROLES.get(role, f"{role}s"),
-        "unlearned": f"unlearning with {job.method}",
-        "evaluation": f"measuring {job.method}",
-        "map": "laying out the map",
-        "columns": "comparing the pictures",
-        "exhibit": "making pictures",
-        "lesson": f"learning the unlearner of {job.method}",
-        "table": "looking at the table",
-    }
     models = f", models {job.part}" if job.kind in ("trained", "unlearned") else ""
-    if job.kind in ("forget", "unlearned") and (number := request_number(job.spec)) > 1:
-        models = f", request {number}{models}"
-    return f"{names[job.kind]}{models}: {message}"
+    if isinstance(job.spec, ForgetSet | Unlearned) and job.spec.number > 1:
+        models = f", request {job.spec.number}{models}"
+    return f"{job.doing}{models}: {message}"
 
 
 def failure(job: Job, error: BaseException) -> str:
@@ -53,4 +38,4 @@ def stopped(job: Job, why: str) -> str:
     """Return what stopped a method, and at which request where it never came to the run's own."""
     if not job.earlier:
         return why
-    return f"stopped at request {request_number(job.spec)}, so there is nothing to go on from: {why}"
+    return f"stopped at request {job.about(Unlearned).number}, so there is nothing to go on from: {why}"
