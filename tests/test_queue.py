@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from engine.queue import FINISHED, STATUSES, Queue, RunRow, Shelf, fair
 from engine.queue import database as database_module
+from engine.queue.database import SCHEMA_VERSION
 from engine.records import canonical
 from engine.store import StoreError, this_host
 
@@ -89,7 +90,7 @@ def test_runs_newest_first_and_unfinished_oldest_first(queue: Queue) -> None:
 def test_write_ahead_log_is_on(queue: Queue) -> None:
     with contextlib.closing(sqlite3.connect(queue.path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
 def test_no_connection_stays_open(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,24 +288,6 @@ def test_notes_with_a_time_are_swept(queue: Queue) -> None:
     assert queue.recall("draft:old") is None
     assert queue.recall("draft:new")
     assert queue.recall("other")
-
-
-def test_a_queue_of_version_one_is_brought_up_to_date_with_its_runs(tmp_path: Path) -> None:
-    from engine.queue import database
-
-    path = tmp_path / "queue.sqlite"
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        for statement in database._FIRST.split(";\n"):
-            connection.execute(statement)
-        connection.execute(
-            "INSERT INTO runs (id, session, label, recipe, status, created, heartbeat) "
-            "VALUES ('0123456789abcdef', 'a', 'old', '{}', 'queued', 1, 1)"
-        )
-        connection.execute("PRAGMA user_version = 1")
-    connection.close()
-    assert [row.label for row in Queue(path).runs()] == ["old"]
-    assert Shelf(path).named() == []
 
 
 def test_the_shelf_keeps_sets_by_content(tmp_path: Path) -> None:
@@ -636,10 +619,13 @@ def test_a_damaged_file_is_left_alone_and_named(queue: Queue, where: int) -> Non
 
 
 def test_an_unknown_version_or_another_programs_file_is_refused(queue: Queue, tmp_path: Path) -> None:
-    with contextlib.closing(sqlite3.connect(queue.path)) as connection:
-        connection.execute("PRAGMA user_version = 4")
-    with pytest.raises(StoreError, match="has version 4; this Forgetscope reads version 3"):
-        Queue(queue.path)
+    for version in (SCHEMA_VERSION - 1, SCHEMA_VERSION + 1):
+        with contextlib.closing(sqlite3.connect(queue.path)) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+        with pytest.raises(
+            StoreError, match=rf"has version {version}; this Forgetscope reads version {SCHEMA_VERSION}\."
+        ):
+            Queue(queue.path)
     other = tmp_path / "photos.db"
     with contextlib.closing(sqlite3.connect(other)) as connection:
         connection.execute("CREATE TABLE photos (name)")
