@@ -35,7 +35,6 @@ class Margin(Selector):
     n: Count = 50
 
     def title(self) -> str:
-        """Return "N lowest margins"."""
         return f"{self.n} {self.end} margins"
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:  # noqa: ARG002

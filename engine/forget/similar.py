@@ -65,11 +65,9 @@ class Cluster(Selector):
             )
 
     def needs(self) -> tuple[str, ...]:
-        """Features, unless pixels are compared."""
         return ("features",) if self.space == "features" else ()
 
     def title(self) -> str:
-        """Return "cluster NUMBER of K"."""
         return f"cluster {self.number} of {self.clusters}" + _by(self.space)
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:
@@ -88,19 +86,19 @@ class Cluster(Selector):
             x = narrow.fit(x[rows]).transform(x)  # (N, 64)
         means = KMeans(self.clusters, n_init=4, random_state=state)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # equal pictures: fewer clusters, told of below
+            warnings.simplefilter("ignore", ConvergenceWarning)  # equal pictures: fewer clusters, refused below
             means.fit(x[rows].astype(np.float64))
         label = np.concatenate(
             [means.predict(x[i : i + _BLOCK].astype(np.float64)) for i in range(0, len(x), _BLOCK)]
         )  # (N,)
-        found, first, size = np.unique(label, return_index=True, return_counts=True)  # (K,) each
-        if self.number >= len(found):
+        clusters, first, size = np.unique(label, return_index=True, return_counts=True)  # (K,) each
+        if self.number >= len(clusters):
             raise ForgetError(
-                f"the pictures make only {len(found)} different clusters, there is no number {self.number}; "
+                f"the pictures make only {len(clusters)} different clusters, there is no number {self.number}; "
                 "ask for fewer clusters or a smaller number"
             )
-        wanted = found[np.lexsort((first, -size))[self.number]]
-        return checked(np.flatnonzero(label == wanted), scene.data)
+        cluster = clusters[np.lexsort((first, -size))[self.number]]
+        return checked(np.flatnonzero(label == cluster), scene.data)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -138,11 +136,9 @@ class Nearest(Selector):
     space: Space = "features"
 
     def needs(self) -> tuple[str, ...]:
-        """Features, unless pixels are compared."""
         return ("features",) if self.space == "features" else ()
 
     def title(self) -> str:
-        """Return "N nearest to POINT"."""
         return f"{self.n} nearest to {self.point}" + _by(self.space)
 
     def among(self, left: Left) -> Self:
@@ -195,11 +191,9 @@ class Outliers(Selector):
     space: Space = "features"
 
     def needs(self) -> tuple[str, ...]:
-        """Features, unless pixels are compared."""
         return ("features",) if self.space == "features" else ()
 
     def title(self) -> str:
-        """Return "N outliers"."""
         return f"{self.n} outliers" + _by(self.space)
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:
