@@ -21,7 +21,6 @@ EXTRAS = (
     "starts",
     "reference",
     "needs",
-    "reads",
     "last_convolution",
     "smallest",
     "forms",
@@ -39,6 +38,7 @@ def describe() -> dict[str, Any]:
     from engine.forget import selectors
     from engine.metrics import metrics
     from engine.models import architectures
+    from engine.prerequisites import prerequisites
     from engine.unlearners import unlearners
 
     families = {
@@ -47,6 +47,7 @@ def describe() -> dict[str, Any]:
         "forget": selectors(),
         "methods": unlearners(),
         "metrics": metrics(),
+        "prerequisites": prerequisites(),
     }
     entries: dict[str, Any] = {name: [_plugin(p) for p in plugins.values()] for name, plugins in families.items()}
     for name, settings in (("training", Training), ("ensemble", EnsembleSize), ("measuring", Measuring)):
@@ -74,6 +75,11 @@ def load(store: Store) -> dict[str, Any]:
             if old != cached:
                 old.unlink(missing_ok=True)
     return catalog
+
+
+def references(words: Mapping[str, Any]) -> dict[str, str]:
+    """Return the kind of each method that is a reference, by its key: "do nothing", "retrain" or "partial retrain"."""
+    return {entry["key"]: entry["reference"] for entry in words["methods"] if entry["reference"]}
 
 
 def method_facts(words: Mapping[str, Any], recipe: Recipe) -> dict[str, MethodFacts]:

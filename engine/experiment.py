@@ -12,10 +12,10 @@ from engine.forget.base import Selector
 from engine.knobs import BadSetting, Configured
 from engine.models import make_architecture
 from engine.models.base import Architecture
-from engine.place import Place
 from engine.prerequisites import fragments, once, prerequisites_of
 from engine.records import Choice, Recipe, Training
-from engine.specs import Evaluation, ForgetSet, Trained, Unlearned
+from engine.scope import Scope
+from engine.specs import Evaluation, ForgetSet, Unlearned
 from engine.unlearners import make_unlearner, unlearners
 from engine.unlearners.base import Unlearner
 
@@ -36,19 +36,7 @@ class Experiment:
         """The selector of every request in order; this recipe's own is the last."""
         return (*self.before, self.selector)
 
-    def trained_spec(self, data_hash: str, role: str, gone: str = "") -> Trained:
-        """Return what the numbers of a role's networks depend on.
-
-        "original" learn everything, "halves" a random half each; "oracle" and "floor", the second and independent
-        oracles, everything but the pictures with the identity ``gone``. Oracles serve every method that forgets those.
-        """
-        training = self.recipe.training
-        if role != "original":  # only originals store a trajectory: the others' specs are those without
-            training = replace(training, trajectory=False)
-        subset = {"original": "all", "halves": "half"}.get(role, f"without:{gone}")
-        return Trained(data_hash, self.recipe.model, training, subset, role, self.recipe.seed)
-
-    def forget_specs(self, place: Place) -> list[ForgetSet]:
+    def forget_specs(self, scope: Scope) -> list[ForgetSet]:
         """Return the spec of each request's forget set; it names the one before, whose pictures it cannot choose.
 
         Originals count only where the selector looks at their features or margins.
@@ -60,28 +48,28 @@ class Experiment:
             looks = bool(set(selector.needs()) - {one.reads for one in reads})
             specs.append(
                 ForgetSet(
-                    place.info["hash"],
+                    scope.info["hash"],
                     Choice(choice.key, chosen),
                     self.recipe.seed,
-                    original=place.trained("original") if looks else None,
-                    chunk=place.chunks[0] if looks else None,
-                    reads=fragments(reads, place),
+                    original=scope.trained("original") if looks else None,
+                    chunk=scope.chunks[0] if looks else None,
+                    reads=fragments(reads, scope),
                     after=specs[-1] if specs else None,
                 )
             )
         return specs
 
-    def unlearned_spec(self, place: Place, method: Unlearner, forget: str, *, after: Unlearned | None) -> Unlearned:
+    def unlearned_spec(self, scope: Scope, method: Unlearner, forget: str, *, after: Unlearned | None) -> Unlearned:
         """Return what one method's result depends on, at a request for the pictures with the identity ``forget``.
 
         At a later request of a sequence also on ``after``, what the method made at the request before.
         """
-        reads = fragments(prerequisites_of(method), place)
-        return Unlearned(place.trained("original"), forget, as_choice(method), self.recipe.seed, reads, after)
+        reads = fragments(prerequisites_of(method), scope)
+        return Unlearned(scope.trained("original"), forget, as_choice(method), self.recipe.seed, reads, after)
 
-    def evaluation_spec(self, place: Place, unlearned: Unlearned, models: int) -> Evaluation:
+    def evaluation_spec(self, scope: Scope, unlearned: Unlearned, models: int) -> Evaluation:
         """Return what the rows of the result table of one method depend on."""
-        return Evaluation(unlearned, place.trained("oracle"), place.trained("floor"), self.recipe.measuring, models)
+        return Evaluation(unlearned, scope.trained("oracle"), scope.trained("floor"), self.recipe.measuring, models)
 
 
 def as_choice(plugin: Configured) -> Choice:

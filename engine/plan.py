@@ -11,8 +11,8 @@ import numpy as np
 from engine.experiment import Experiment
 from engine.jobs import CURVE_POINTS, FRAMES, Job, part_name
 from engine.knobs import BadSetting
-from engine.place import Place, path_bytes
 from engine.prerequisites import prerequisites_of
+from engine.scope import Scope, path_bytes
 from engine.specs import WHOLE, DataSpec, Evaluation, ForgetSet, Probe, Unlearned
 from engine.store import Store
 from engine.unlearners.base import Unlearner
@@ -21,7 +21,7 @@ EVALUATION_COST = 1.0
 """An evaluation is quick beside training: it counts as one pass, so that progress never stands still."""
 
 PATH_BYTES = 2 * 2**30
-"""Most bytes of trajectory (:func:`engine.place.path_bytes`) in one chunk of originals; more is refused."""
+"""Most bytes of trajectory (:func:`engine.scope.path_bytes`) in one chunk of originals; more is refused."""
 
 SUPPOSED = 20
 """An estimate before the forget set is known supposes that it is one of so many parts of the training set."""
@@ -142,7 +142,7 @@ def supposed(count: int, train: int) -> list[Request]:
 
 def forget_set(experiment: Experiment, store: Store, info: Mapping[str, Any]) -> tuple[str, np.ndarray] | None:
     """Return the forget set's hash and training indices (F,), or None before its job is done."""
-    chosen = requests(experiment.forget_specs(_place(experiment, info, None, 0)), store)
+    chosen = requests(experiment.forget_specs(_scope(experiment, info, None, 0)), store)
     return None if chosen is None else (chosen[-1].hash, chosen[-1].forget)
 
 
@@ -175,21 +175,21 @@ def make_plan(experiment: Experiment, store: Store, device: str, *, suppose: boo
         if measured is None:
             return Plan((data, probe), {}, complete=False)
         strategy = measured["strategy"]
-    place = _place(experiment, info, strategy, 0 if measured is None else measured["parameters"])
-    choosing = _choosing(place)
+    scope = _scope(experiment, info, strategy, 0 if measured is None else measured["parameters"])
+    choosing = _choosing(experiment, scope)
     specs = [job.spec for job in choosing.values()]
     chosen = requests(specs, store)
     if chosen is None and not suppose:
-        before = {job.id: job for job in (data, *_read_by(place, choosing), *choosing.values(), *_originals(place))}
-        return Plan(tuple(before.values()), {}, complete=False)
+        before = (data, *_read_by(experiment, scope, choosing), *choosing.values(), *_originals(scope))
+        return Plan(tuple({job.id: job for job in before}.values()), {}, complete=False)
     planned = chosen or supposed(len(specs), info["train"])
-    places = [
-        replace(place, gone=one.gone, removed=one.removed, forget=job.spec, choosing=job)
+    scopes = [
+        replace(scope, gone=one.gone, removed=one.removed, forget=job.spec, choosing=job)
         for one, job in zip(planned, choosing.values(), strict=True)
     ]
-    jobs: dict[str, Job] = {job.id: job for job in (data, *_read_by(place, choosing), *choosing.values())}
+    jobs: dict[str, Job] = {job.id: job for job in (data, *_read_by(experiment, scope, choosing), *choosing.values())}
     rows: dict[str, Row] = {}
-    for job, row in _chunks(experiment, places, planned):
+    for job, row in _chunks(experiment, scopes, planned):
         jobs.setdefault(job.id, job)
         if row is not None:
             rows[job.id] = row
@@ -205,55 +205,55 @@ def make_plan(experiment: Experiment, store: Store, device: str, *, suppose: boo
     )
 
 
-def _place(experiment: Experiment, info: Mapping[str, Any], strategy: str | None, parameters: int) -> Place:
+def _scope(experiment: Experiment, info: Mapping[str, Any], strategy: str | None, parameters: int) -> Scope:
     inputs = {"dataset": experiment.recipe.dataset.to_json(), "strategy": strategy}
-    return Place(experiment, info, data_job(experiment), inputs, parameters=parameters)
+    return Scope(experiment.recipe, info, data_job(experiment), inputs, parameters=parameters)
 
 
-def _originals(place: Place) -> list[Job]:
-    return [place.training("original", chunk) for chunk in place.chunks]
+def _originals(scope: Scope) -> list[Job]:
+    return [scope.training("original", chunk) for chunk in scope.chunks]
 
 
-def _choosing(place: Place) -> dict[str, Job]:
+def _choosing(experiment: Experiment, scope: Scope) -> dict[str, Job]:
     """Return the jobs that choose each request's pictures, by id; each needs the one before it."""
-    experiment, first = place.experiment, place.training("original", place.chunks[0])
+    first = scope.training("original", scope.chunks[0])
     jobs: dict[str, Job] = {}
-    for spec, selector in zip(experiment.forget_specs(place), experiment.selectors, strict=True):
-        reads = {one.reads: one.jobs(place, place.chunks[0]) for one in prerequisites_of(selector)}
+    for spec, selector in zip(experiment.forget_specs(scope), experiment.selectors, strict=True):
+        reads = {one.reads: one.jobs(scope, scope.chunks[0]) for one in prerequisites_of(selector)}
         needs = [job.id for group in reads.values() for job in group]
         needs += [first.id] if spec.original is not None else []
         job = Job(
             spec,
             inputs={
-                "dataset": place.inputs["dataset"],
+                "dataset": scope.inputs["dataset"],
                 "original_part": first.part,
                 "reads": {word: tuple(job.part for job in group) for word, group in reads.items()},
             },
-            needs=(place.data.id, *needs, *list(jobs)[-1:]),
+            needs=(scope.data.id, *needs, *list(jobs)[-1:]),
             doing="choosing the forget set",
         )
         jobs[job.id] = job
     return jobs
 
 
-def _read_by(place: Place, choosing: Mapping[str, Job]) -> list[Job]:
+def _read_by(experiment: Experiment, scope: Scope, choosing: Mapping[str, Job]) -> list[Job]:
     """Return the jobs that the choosing of a forget set reads, besides the data."""
     jobs = []
-    for job, selector in zip(choosing.values(), place.experiment.selectors, strict=True):
+    for job, selector in zip(choosing.values(), experiment.selectors, strict=True):
         if job.spec.original is not None:
-            jobs.append(place.training("original", place.chunks[0]))
-        jobs += [needed for one in prerequisites_of(selector) for needed in one.jobs(place, place.chunks[0])]
+            jobs.append(scope.training("original", scope.chunks[0]))
+        jobs += [needed for one in prerequisites_of(selector) for needed in one.jobs(scope, scope.chunks[0])]
     return jobs
 
 
 def _chunks(
-    experiment: Experiment, places: Sequence[Place], requests: Sequence[Request]
+    experiment: Experiment, scopes: Sequence[Scope], requests: Sequence[Request]
 ) -> Iterator[tuple[Job, Row | None]]:
     """Yield the jobs of every chunk of models in turn, an evaluation with its row; some more than once."""
-    here, recipe = places[-1], experiment.recipe
+    here, recipe = scopes[-1], experiment.recipe
     methods = dict(zip(recipe.methods_ids(), experiment.methods, strict=True))
     reads = {name: prerequisites_of(method) for name, method in methods.items()}
-    specs = {name: _specs(experiment, places, requests, method) for name, method in methods.items()}
+    specs = {name: _specs(experiment, scopes, requests, method) for name, method in methods.items()}
     jobs: dict[str, list[Job]] = {role: [] for role in ("original", "oracle", "floor", *methods)}
     for number, chunk in enumerate(here.chunks):
         for role in ("original", "oracle", "floor"):
@@ -261,12 +261,12 @@ def _chunks(
             yield jobs[role][-1], None
         for name, method in methods.items():
             before: Job = jobs["original"][-1]
-            for i, (place, request) in enumerate(zip(places, requests, strict=True)):
-                needed = {one.reads: one.jobs(place, chunk) for one in reads[name]}
+            for i, (scope, request) in enumerate(zip(scopes, requests, strict=True)):
+                needed = {one.reads: one.jobs(scope, chunk) for one in reads[name]}
                 for job in (job for group in needed.values() for job in group):
-                    yield replace(job, method=name) if job.kind == "prepared" else job, None
-                before = _unlearning(place, method, name, chunk, request, specs[name][i], before, needed,
-                                     last=place is here)  # fmt: skip
+                    yield job, None
+                before = _unlearning(scope, method, name, chunk, request, specs[name][i], before, needed,
+                                     last=scope is here)  # fmt: skip
                 yield before, None
             jobs[name].append(before)
             if chunk[1] < 2:
@@ -288,18 +288,18 @@ def _chunks(
 
 
 def _specs(
-    experiment: Experiment, places: Sequence[Place], requests: Sequence[Request], method: Unlearner
+    experiment: Experiment, scopes: Sequence[Scope], requests: Sequence[Request], method: Unlearner
 ) -> list[Unlearned]:
     """Return what a method's result depends on, at each request in order."""
     specs: list[Unlearned] = []
-    for place, request in zip(places, requests, strict=True):
+    for scope, request in zip(scopes, requests, strict=True):
         after = specs[-1] if specs else None
-        specs.append(experiment.unlearned_spec(place, method, request.hash, after=after))
+        specs.append(experiment.unlearned_spec(scope, method, request.hash, after=after))
     return specs
 
 
 def _unlearning(
-    place: Place,
+    scope: Scope,
     method: Unlearner,
     name: str,
     chunk: tuple[int, int],
@@ -311,21 +311,21 @@ def _unlearning(
     last: bool,
 ) -> Job:
     """Return the job that carries out a request on a chunk of networks; only the curves of the ``last`` are shown."""
-    retained, models = place.info["train"] - request.removed, chunk[1] - chunk[0]
-    curves = FRAMES * sum(min(n, CURVE_POINTS) for n in (len(request.forget), retained, place.info["test"]))
-    training = place.experiment.recipe.training
+    retained, models = scope.info["train"] - request.removed, chunk[1] - chunk[0]
+    curves = FRAMES * sum(min(n, CURVE_POINTS) for n in (len(request.forget), retained, scope.info["test"]))
+    training = scope.recipe.training
     planned = method.planned_cost(forget=len(request.forget), retain=retained, training=training)
     return Job(
         spec,
         part_name(chunk),
         inputs={
-            **place.inputs,
-            "forget": place.forget,
+            **scope.inputs,
+            "forget": scope.forget,
             "reads": {word: tuple(job.part for job in group) for word, group in reads.items()},
         },
         needs=(before.id, *(job.id for group in reads.values() for job in group)),
-        cost=(planned + curves + place.points) * models,
-        bytes=place.ensemble_bytes(models),
+        cost=(planned + curves + scope.points) * models,
+        bytes=scope.ensemble_bytes(models),
         doing=f"unlearning with {name}",
         method=name,
         earlier=not last,
@@ -334,7 +334,7 @@ def _unlearning(
 
 def _check_path(experiment: Experiment, info: Mapping[str, Any]) -> None:
     size = experiment.recipe.ensemble.chunks()[0][1]
-    needed = path_bytes(experiment, info, size)
+    needed = path_bytes(experiment.recipe, info, size)
     if needed > PATH_BYTES:
         raise BadSetting(
             f"Keeping the trajectory takes {needed / 2**30:,.1f} GiB for each chunk of {size} models, and at most "

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble, Strategy
+from engine.epochs import descend
 from engine.images import Images
 from engine.knobs import BadSetting
 from engine.models.base import Net
@@ -30,7 +31,6 @@ from engine.models.sharded import ShardedNet
 from engine.record import TrainingRecord
 from engine.records import Training
 from engine.streams import Streams
-from engine.train import descend
 
 
 def cut(n: int, training: Training, *, seed: int, role: str, ids: Sequence[int]) -> Tensor:

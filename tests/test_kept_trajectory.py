@@ -9,9 +9,9 @@ from engine.answers import estimate
 from engine.experiment import resolve
 from engine.knobs import BadSetting
 from engine.models import architectures
-from engine.place import path_bytes
 from engine.plan import data_info, make_plan
 from engine.records import Recipe, Training
+from engine.scope import path_bytes
 from engine.store import Store
 from engine.unlearners import unlearners
 from engine.work import run_job
@@ -64,7 +64,7 @@ def test_originals_keep_their_path_oracles_do_not_and_deltagrad_follows_it(tmp_p
     kept = parts(store, plan, "trained", "original")
     assert [part.array("gradients").shape for part in kept] == [(6, 2, 650), (6, 1, 650)]
     info = {"shape": [1, 8, 8], "classes": range(10), "train": 1437}
-    weighs = path_bytes(resolve(recipe("do_nothing", trajectory=True)), info, 3)
+    weighs = path_bytes(recipe("do_nothing", trajectory=True), info, 3)
     assert sum(part.files["gradients.npy"] for part in kept) == pytest.approx(weighs, abs=512)
     for role in ("oracle", "floor"):
         assert all("gradients.npy" not in part.files for part in parts(store, plan, "trained", role))
@@ -100,7 +100,7 @@ def test_a_path_that_is_too_long_is_refused_before_anything_is_trained(tmp_path,
     asked = resolve(recipe("do_nothing", trajectory=True))
     assert make_plan(asked, store, "cpu").jobs[0].kind == "data"
     run_job(store, make_plan(asked, store, "cpu").jobs[0], Quiet(), CPU)
-    assert path_bytes(asked, data_info(asked, store), 2) == 4 * 2 * 6 * 650
+    assert path_bytes(asked.recipe, data_info(asked, store), 2) == 4 * 2 * 6 * 650
     monkeypatch.setattr(plans, "PATH_BYTES", 4 * 2 * 6 * 650)
     make_plan(asked, store, "cpu")
     monkeypatch.setattr(plans, "PATH_BYTES", 4 * 2 * 6 * 650 - 1)
@@ -145,5 +145,5 @@ def test_a_run_with_early_stopping_counts_what_was_trained(tmp_path):
         assert frames[-1]["step"] == frames[-1]["total"], "the frame of the end is there"
         assert part.array("trajectory").shape[0] == len(frames)
     for part in parts(store, plan, "evaluation"):
-        rows = part.json("rows")
+        rows = part.json("scores")["rows"]
         assert rows

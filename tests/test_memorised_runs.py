@@ -9,9 +9,9 @@ from engine.experiment import resolve
 from engine.halves import halves
 from engine.images import Images
 from engine.memorisation import doubt, memorisation
-from engine.place import Place
 from engine.plan import data_info, data_job, make_plan
 from engine.records import Recipe, Training
+from engine.scope import Scope, trained
 from engine.store import Store
 from engine.stored import load_ensemble, net_of
 from engine.train import last, train
@@ -77,8 +77,8 @@ def jobs(plan, role):
 def unlearned(experiment):
     """Return the spec of its first method, on data that need not be there."""
     job = data_job(experiment)
-    place = Place(experiment, {"hash": "data", "train": 40, "test": 8}, job, {}, gone="gone", removed=1)
-    return experiment.unlearned_spec(place, experiment.methods[0], "forget", after=None)
+    scope = Scope(experiment.recipe, {"hash": "data", "train": 40, "test": 8}, job, {}, gone="gone", removed=1)
+    return experiment.unlearned_spec(scope, experiment.methods[0], "forget", after=None)
 
 
 def test_halves_are_planned_and_priced_where_a_method_reads_them_and_nowhere_else(store, plan):
@@ -114,7 +114,7 @@ def test_a_result_names_the_networks_and_how_many_it_was_scored_by():
     many = resolve(Recipe.from_json(more))
     fragments = [unlearned(one).reads["memorisation scores"] for one in (few, many)]
     assert [fragment["models"] for fragment in fragments] == [4, 8]
-    assert fragments[0]["networks"] == fragments[1]["networks"] == few.trained_spec("data", "halves").plain
+    assert fragments[0]["networks"] == fragments[1]["networks"] == trained(few.recipe, "data", "halves").plain
     assert not unlearned(recipe({"key": "scrub"})).reads
 
 

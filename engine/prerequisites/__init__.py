@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine import registry
-from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading, Reads
+from engine.scope import Scope
 from engine.unlearners.base import Unlearner
 
 __all__ = [
@@ -36,9 +36,9 @@ def prerequisites_of(plugin: Reads) -> tuple[Prerequisite, ...]:
     return tuple(prerequisite for prerequisite in each if prerequisite is not None)
 
 
-def fragments(reads: Sequence[Prerequisite], place: Place) -> dict[str, Any]:
+def fragments(reads: Sequence[Prerequisite], scope: Scope) -> dict[str, Any]:
     """Return the part ``reads`` of a reader's spec: what each prerequisite's numbers depend on, by its word."""
-    each = {prerequisite.reads: prerequisite.fragment(place) for prerequisite in reads}
+    each = {prerequisite.reads: prerequisite.fragment(scope) for prerequisite in reads}
     return {word: fragment for word, fragment in each.items() if fragment is not None}
 
 

@@ -18,8 +18,8 @@ from engine.data.base import ImageData
 from engine.ensemble import Ensemble, Strategy
 from engine.jobs import Hooks, Job
 from engine.knobs import Configured, Scalar
-from engine.place import Place
-from engine.records import Choice
+from engine.records import Card, Choice
+from engine.scope import Scope
 from engine.specs import ForgetSet, Prepared, Unlearned
 from engine.store import Artefact, Store
 
@@ -59,10 +59,12 @@ class Reading:
 class Prerequisite(Configured, abc.ABC):
     """Something that is computed before a reader runs, and how the reader gets it.
 
-    ``reads`` is the word on the readers' cards. ``once``: it is true of the originals alone, so a method that reads
-    it takes one request. ``doing`` describes its own jobs in the progress of a run.
+    ``reads`` is the word on the readers' cards; its own ``card`` says what it is and what it costs. ``once``: it is
+    true of the originals alone, so a method that reads it takes one request. ``doing`` describes its own jobs in the
+    progress of a run.
     """
 
+    card: ClassVar[Card]
     reads: ClassVar[str]
     once: ClassVar[bool] = True
     doing: ClassVar[str] = ""
@@ -79,18 +81,18 @@ class Prerequisite(Configured, abc.ABC):
         return cls.from_settings(plugin.prerequisite_settings().get(cls.reads, {}))
 
     @abc.abstractmethod
-    def fragment(self, place: Place) -> Any:
+    def fragment(self, scope: Scope) -> Any:
         """Return, as plain JSON data, what of it the reader's numbers depend on; None where the originals are all.
 
         It becomes part of the reader's spec, under :attr:`reads`.
         """
 
-    def jobs(self, place: Place, chunk: tuple[int, int]) -> tuple[Job, ...]:
+    def jobs(self, scope: Scope, chunk: tuple[int, int]) -> tuple[Job, ...]:
         """Return the jobs that must be finished before a reader's job on ``chunk``, each with its cost.
 
         Jobs that several chunks or readers share are equal and are done once. Most cost: a whole training run.
         """
-        del place, chunk
+        del scope, chunk
         return ()
 
     @abc.abstractmethod

@@ -12,8 +12,9 @@ from engine.images import Images
 from engine.jobs import Hooks, Job, part_models, part_name
 from engine.leakage import drawn_at_least
 from engine.lesson import Lesson, learn, shared
-from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading
+from engine.records import Card
+from engine.scope import Scope
 from engine.specs import WHOLE, Prepared, Trained
 from engine.store import Artefact, Store
 from engine.stored import load_data, net_of, on, settle
@@ -27,23 +28,30 @@ class LearnedUnlearner(Teaching, Prerequisite):
     key = "lesson"
     reads = "lesson"
     doing = "learning the unlearner"
+    card = Card(
+        name="Lesson",
+        summary="An unlearner learned once, from many small trainings with and without a forget set.",
+        cost="up to two trainings on a subset per pair, for each network, or for all together with a convex model",
+        paper="Learning to Unlearn: Machine Unlearning via Learning the Unlearning Behaviors",
+        year=2025,
+    )
 
-    def fragment(self, place: Place) -> Any:
+    def fragment(self, scope: Scope) -> Any:
         """Return the spec of its own job."""
-        return self._spec(place).plain
+        return self._spec(scope).plain
 
-    def jobs(self, place: Place, chunk: tuple[int, int]) -> tuple[Job, ...]:
+    def jobs(self, scope: Scope, chunk: tuple[int, int]) -> tuple[Job, ...]:
         """Learn for a chunk of originals, or for all where one lesson serves all."""
-        recipe, serves_all = place.experiment.recipe, shared(place.experiment.recipe.model.key)
+        recipe, serves_all = scope.recipe, shared(scope.recipe.model.key)
         cost = self.cost(
-            train=place.info["train"],
+            train=scope.info["train"],
             training=recipe.training,
             models=chunk[1] - chunk[0],
             serves_all=serves_all,
         )
         part = WHOLE if serves_all else part_name(chunk)
-        inputs = {"dataset": place.inputs["dataset"]}
-        return (Job(self._spec(place), part, inputs, needs=(place.data.id,), cost=cost, doing=self.doing),)
+        inputs = {"dataset": scope.inputs["dataset"]}
+        return (Job(self._spec(scope), part, inputs, needs=(scope.data.id,), cost=cost, doing=self.doing),)
 
     def work(self, store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
         """Learn the unlearner of a chunk of originals, or of all, and store it with its time and what it leaks."""
@@ -77,5 +85,5 @@ class LearnedUnlearner(Teaching, Prerequisite):
         lesson = Lesson.read(tensors, stored.json("meta"))
         return lesson if reading.original is None else lesson.of(reading.original.ids)
 
-    def _spec(self, place: Place) -> Prepared:
-        return self.prepared({"original": place.trained("original").plain})
+    def _spec(self, scope: Scope) -> Prepared:
+        return self.prepared({"original": scope.trained("original").plain})

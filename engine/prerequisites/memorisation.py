@@ -12,14 +12,15 @@ from engine.halves import halves
 from engine.jobs import Job, part_models
 from engine.knobs import BadSetting, Knob
 from engine.memorisation import KINDS, doubt, memorisation
-from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading
+from engine.records import Card
+from engine.scope import Scope
 from engine.specs import Trained
 
 
 @dataclass(frozen=True)
 class MemorisationScores(Prerequisite):
-    """A score per picture. Networks on random halves are trained for it, or the first originals stand in.
+    """A score per picture. Networks on random halves are trained for it, or the first originals are asked.
 
     With halves a right answer is counted with the probability a network gives it: that needs fewer networks than
     counting whole answers, and leaves hardly any ties.
@@ -27,6 +28,16 @@ class MemorisationScores(Prerequisite):
 
     key = "memorisation"
     reads = "memorisation scores"
+    card = Card(
+        name="Memorisation scores",
+        summary="How much networks know each training picture by heart: right with it, wrong without it.",
+        formula="P[right | learned] - P[right | not learned]",
+        cost="halves: half a retrain for each network of the ensemble; confidence: none",
+        paper="What Neural Networks Memorize and Why: Discovering the Long Tail via Influence Estimation",
+        year=2020,
+        arxiv="2008.03703",
+        departs="Random halves instead of 70 % subsets, and probabilities instead of counted answers.",
+    )
 
     by: Annotated[
         str,
@@ -38,18 +49,18 @@ class MemorisationScores(Prerequisite):
         ),
     ] = "halves"
 
-    def fragment(self, place: Place) -> Any:
+    def fragment(self, scope: Scope) -> Any:
         """Return the networks behind the scores, and their number, on which the scores depend."""
         if self.by == "halves":
-            return {"networks": place.trained("halves").plain, "models": place.experiment.recipe.ensemble.models}
-        return {"networks": place.trained("original").plain, "models": place.chunks[0][1]}
+            return {"networks": scope.trained("halves").plain, "models": scope.recipe.ensemble.models}
+        return {"networks": scope.trained("original").plain, "models": scope.chunks[0][1]}
 
-    def jobs(self, place: Place, chunk: tuple[int, int]) -> tuple[Job, ...]:
+    def jobs(self, scope: Scope, chunk: tuple[int, int]) -> tuple[Job, ...]:
         """Train all networks on halves, whatever the chunk; for the proxy the first chunk of originals."""
         del chunk
         if self.by == "halves":
-            return tuple(place.training("halves", each) for each in place.chunks)
-        return (place.training("original", place.chunks[0]),)
+            return tuple(scope.training("halves", each) for each in scope.chunks)
+        return (scope.training("original", scope.chunks[0]),)
 
     def load(self, reading: Reading) -> torch.Tensor:
         """Return the scores of the pictures read for: float32 (n,), the same for every model.

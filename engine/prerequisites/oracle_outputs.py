@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.jobs import Job
-from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading
+from engine.records import Card
+from engine.scope import Scope
 from engine.specs import Trained
 from engine.stored import load_ensemble
 from engine.task import OracleLogits
@@ -23,14 +24,22 @@ class OracleOutputs(Prerequisite):
     key = "oracle_outputs"
     reads = "oracle outputs"
     once = False
+    card = Card(
+        name="Oracle outputs",
+        summary="What networks answer that never saw the forget set, for a method to aim at.",
+        cost="none beside the noise floor, whose networks they are",
+        paper="Unlearning via Simulated Oracle Matching",
+        year=2024,
+        departs="They come from second oracles, so that a method is never scored against the networks it copied.",
+    )
 
-    def fragment(self, place: Place) -> Any:
+    def fragment(self, scope: Scope) -> Any:
         """Return the spec of the second oracles of the request."""
-        return place.trained("floor").plain
+        return scope.trained("floor").plain
 
-    def jobs(self, place: Place, chunk: tuple[int, int]) -> tuple[Job, ...]:
+    def jobs(self, scope: Scope, chunk: tuple[int, int]) -> tuple[Job, ...]:
         """Train the second oracles of this chunk: the noise floor needs the same ones."""
-        return (place.training("floor", chunk),)
+        return (scope.training("floor", chunk),)
 
     def load(self, reading: Reading) -> OracleLogits:
         """Return the function from pictures (M, B, c, h, w) to logits (M, B, C) of the chunk's second oracles."""

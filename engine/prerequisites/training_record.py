@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from engine.ensemble import Ensemble
-from engine.place import Place
 from engine.prerequisites.base import Prerequisite, Reading
 from engine.record import TrainingRecord
+from engine.records import Card
+from engine.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,18 @@ class Record(Prerequisite):
 
     key = "training_record"
     reads = "training record"
+    card = Card(
+        name="Training record",
+        summary="How the originals were trained: where they began, how much they used each picture, every step.",
+        cost="no passes; disk where the training keeps its trajectory or its slices",
+        paper="Unrolling SGD: Understanding Factors Influencing Machine Unlearning",
+        year=2021,
+        arxiv="2109.13398",
+    )
 
-    def fragment(self, place: Place) -> Any:
+    def fragment(self, scope: Scope) -> Any:
         """Return None: it depends on the originals' own spec alone."""
-        del place
+        del scope
 
     def load(self, reading: Reading) -> TrainingRecord:
         """Return the record of the chunk of originals; gradients and slices are read on first use."""

@@ -18,9 +18,9 @@ from engine.gradients import batch_gradient
 from engine.knobs import Knob
 from engine.losses import cross_entropy, weighted_cross_entropy
 from engine.models.base import Architecture
+from engine.record import TrainingPath
 from engine.records import Card, Training
 from engine.task import ForgetTask
-from engine.train import TrainingPath
 from engine.unlearners.base import Unlearner
 
 

@@ -91,7 +91,7 @@ def panel(
     if measured:
         names = {r.method: r.name for r in measured}
         if method is None:
-            best = headline.closest(headline.frame([(r.method, r.name, r.rows) for r in measured]))
+            best = headline.closest(results.table(measured))
             first = list(names).index(best) if best in names else 0
             method = st.selectbox("Method", list(names), first, names.__getitem__, key=f"{prefix}method")
         result = next((r for r in measured if r.method == method), measured[0])
@@ -154,6 +154,7 @@ def _measured(result: results.Result, number: int, convention: str, found: dict[
         float(floor[number]),
         unlearned=found["unlearned"],
         oracle=found["oracle"],
+        reference=result.facts.reference,
     )
 
 
@@ -176,8 +177,8 @@ def _facts(images: Pictures | None, result: results.Result | None, seen: _Seen |
         floor = f", floor {row['floor']:.2f}" if np.isfinite(row["floor"]) else ""
         rows += [
             ("KLOM", f"{row['klom']:.2f}{floor}"),
-            ("KS distance", onepoint.told(row["ks"], row["ks_p"])),
-            ("Welch t", onepoint.told(row["t"], row["t_p"])),
+            ("KS distance", onepoint.with_p(row["ks"], row["ks_p"])),
+            ("Welch t", onepoint.with_p(row["t"], row["t_p"])),
         ]
         if seen.right:
             said = ", ".join(f"{role} {share:.0%}" for role, share in seen.right.items())
@@ -224,7 +225,7 @@ def _margins(result: results.Result, seen: _Seen, key: str, subject: str, *, tit
 
     figure = partial(margins.figure, table, height=_TALL)
     show.chart(figure, key, alt="Margins of this picture under originals, unlearned networks and oracles")
-    show.behind(margins.CARD, key, table, figure, subject=f"{subject}; method: {result.name}")
+    show.behind(margins.CARD, key, table, figure, subject=f"{subject}; method: {result.name}", meanings=margins.COLUMNS)
 
 
 def _methods(
@@ -247,7 +248,14 @@ def _methods(
     figure = partial(onepoint.figure, table, chosen=chosen)
     show.heading(onepoint.CARD)
     show.chart(figure, key, alt="KLOM of this picture under every method, with its noise floor")
-    show.behind(onepoint.CARD, key, table.drop(columns="method"), figure, subject=subject)
+    show.behind(
+        onepoint.CARD,
+        key,
+        table.drop(columns=["method", "reference"]),
+        figure,
+        subject=subject,
+        meanings=onepoint.COLUMNS,
+    )
 
 
 def _way(measured: Sequence[results.Result], seen: _Seen, number: int, chosen: str, key: str, subject: str) -> None:
@@ -280,4 +288,4 @@ def _way(measured: Sequence[results.Result], seen: _Seen, number: int, chosen: s
 
     figure = partial(trajectory.figure, table, chosen=chosen, height=_TALL)
     show.chart(figure, key, alt="Mean margin of this picture along each method's run, with the oracles' band")
-    show.behind(card, key, table.drop(columns="method"), figure, subject=subject)
+    show.behind(card, key, table.drop(columns="method"), figure, subject=subject, meanings=trajectory.COLUMNS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,8 +11,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from engine.metrics import scores
 from engine.theme import LIGHT, Look, look
-from engine.views.base import CHART_CONFIG, ViewCard, as_html
+from engine.views.base import CHART_CONFIG, Column, ViewCard, as_html
 from pages.ui import frame, nouns
 
 Draw = Callable[[Look], go.Figure]
@@ -75,6 +76,18 @@ def _shared(content: str, dark: bool, _draw: Draw) -> go.Figure:  # noqa: ARG001
     return _draw(look(dark=dark))
 
 
+def numbers(columns: Sequence[scores.Column]) -> dict[str, Any]:
+    """Return how a table shows columns of metrics: title, meaning and number of digits, as their cards have them."""
+    return {
+        column.name: st.column_config.NumberColumn(
+            column.title,
+            help=column.help,
+            format="percent" if column.metric.form == "percent" else f"%.{column.metric.digits}f",
+        )
+        for column in columns
+    }
+
+
 def behind(
     card: ViewCard,
     key: str,
@@ -82,10 +95,15 @@ def behind(
     draw: Draw,
     *,
     subject: str,
+    meanings: Mapping[str, Column] | None = None,
     columns: dict[str, Any] | None = None,
     order: list[str] | None = None,
 ) -> None:
-    """Offer what lies behind a figure in one quiet row: how to read it, its table, and both downloads."""
+    """Offer what lies behind a figure in one quiet row: how to read it, its table, and both downloads.
+
+    ``meanings`` are the view's columns, whose headings explain themselves in the table; ``columns`` says how some of
+    them are written there.
+    """
     card = ViewCard(nouns.spoken(card.title), nouns.spoken(card.question), nouns.spoken(card.how))
     shown = st.segmented_control(
         "Behind this figure",
@@ -99,7 +117,7 @@ def behind(
         st.dataframe(
             table,
             hide_index=True,
-            column_config=columns,
+            column_config=_explained(meanings or {}, columns or {}),
             column_order=order,
             height="content" if len(table) < 30 else 360,
         )
@@ -122,3 +140,14 @@ def behind(
                 on_click="ignore",
                 help="Opens anywhere, without network.",
             )
+
+
+def _explained(meanings: Mapping[str, Column], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a table's columns are written, each with the meaning that its view documents where it has none."""
+    explained = dict(columns)
+    for name, column in meanings.items():
+        config = columns.get(name)
+        written = {"label": config} if isinstance(config, str) else config or {}
+        known = {part: value for part, value in written.items() if value is not None}
+        explained[name] = {"help": nouns.spoken(column.help), **known}
+    return explained

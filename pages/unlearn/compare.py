@@ -8,6 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from engine.catalog import references
+from engine.metrics.scores import Scores
 from engine.queue import RunRow
 from engine.theme import Look
 from engine.views import compare as view
@@ -116,14 +118,15 @@ def differences(rows: Sequence[RunRow], letters: Mapping[str, str]) -> pd.DataFr
 def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
     measured = {letters[row.id]: parts.measured(row)[0] for row in rows}
     whole = view.overlaid(measured)
-    if whole.ways.empty:
+    methods = curves_view.ways(whole)
+    if methods.empty:
         return
     keys = {
         f"{letters[row.id]}|{method}": choice["key"]
         for row in rows
         for method, choice in zip(say.method_names(workspace.words(), row.recipe), row.recipe["methods"], strict=True)
     }
-    here = list(dict.fromkeys(keys[m] for m in whole.ways["method"] if m in keys))
+    here = list(dict.fromkeys(keys[m] for m in methods["method"] if m in keys))
     words = workspace.words()
     with st.container(horizontal=True, vertical_alignment="center", key="curve-switches"):
         common = _common(here, keys)
@@ -132,19 +135,19 @@ def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
         )
         shown = switch("Quantity", list(parts.SHOWN), key="curve", default="margin", name=lambda k: parts.SHOWN[k])
         axis = switch("Along", list(curves_view.AXES), key="along", default="step", name=lambda k: curves_view.AXES[k])
-    some = whole.ways[whole.ways["method"].map(keys) == method].reset_index(drop=True)
-    found = curves_view.Curves(some, whole.levels, whole.retrain)
+    table = whole[(whole["role"] != "unlearned") | (whole["method"].map(keys) == method)].reset_index(drop=True)
     quantities = tuple(curves_view.QUANTITIES) if shown == "all" else (shown,)
-    shades = {name: i for i, name in enumerate(dict.fromkeys(some["method"]))}
+    shades = {name: i for i, name in enumerate(dict.fromkeys(curves_view.ways(table)["method"]))}
 
     def draw(colours: Look) -> go.Figure:
         ids = ",".join(row.id for row in rows)
         return curves_view.figure(
-            found, colours, quantities=quantities, axis=axis, shades=shades, revision=f"{ids}|{axis}|{shown}|{method}"
+            table, colours, quantities=quantities, axis=axis, shades=shades, revision=f"{ids}|{axis}|{shown}|{method}"
         )
 
     show.heading(curves_view.CARD)
-    if (first := next((letter for letter, found in measured.items() if not found.levels.empty), "")) and len(rows) > 1:
+    first = next((letter for letter, one in measured.items() if (one["role"] != "unlearned").any()), "")
+    if first and len(rows) > 1:
         st.html(f'<p class="fs-small">The band and the orange line are those of run {first}.</p>')
     with st.container(key="curves"):
         curves.draw(
@@ -153,13 +156,21 @@ def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
             key="compare-chart",
             alt=f"Curves of {say.card_name(words, 'methods', method)} in {len(rows)} runs. Escape shows all.",
         )
-    show.behind(curves_view.CARD, "compared-curves", found.ways, draw, subject=", ".join(row.label for row in rows))
+    show.behind(
+        curves_view.CARD,
+        "compared-curves",
+        table.drop(columns=["starts", "reference"]),
+        draw,
+        subject=", ".join(row.label for row in rows),
+        meanings=curves_view.COLUMNS,
+    )
 
 
 def _common(here: Sequence[str], keys: Mapping[str, str]) -> str:
     """Return the method to look at first: the one that most runs have, of those that do something."""
     held = {key: len({method.split("|")[0] for method, k in keys.items() if k == key}) for key in here}
-    return max(here, key=lambda key: (key != "do_nothing", held[key]))
+    kinds = references(workspace.words())
+    return max(here, key=lambda key: (kinds.get(key) != "do nothing", held[key]))
 
 
 def _numbers(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
@@ -168,16 +179,15 @@ def _numbers(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
         newest = {r.method_id: r.payload for r in workspace.queue().results(row.id)}
         for method, name in say.method_names(workspace.words(), row.recipe).items():
             if method in newest:
-                entries.append(view.Entry(letters[row.id], method, name, newest[method]["rows"]))
+                entries.append(view.Entry(letters[row.id], method, name, Scores.from_json(newest[method]["scores"])))
     show.heading(view.CARD)
-    table = view.table(entries)
+    table = view.frame(entries)
     if table.empty:
         st.html('<p class="fs-small strong">None of them is measured yet.</p>')
         return
-    number = st.column_config.NumberColumn
     with st.container(key="numbers"):
         st.dataframe(
-            table.assign(**{name: 100 * table[name] for name in ("accuracy", "accuracy_oracle", "compute")}),
+            table,
             hide_index=True,
             placeholder="",
             height="content" if len(table) < 16 else 480,
@@ -185,13 +195,8 @@ def _numbers(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
                 "run": "Run",
                 "method": "Method",
                 "split": "Split",
-                "models": number("Models"),
-                "klom_p95": number("KLOM p95", format="%.2f"),
-                "floor_p95": number("Floor", format="%.2f", help="What two sets of oracles score."),
-                "accuracy": number("Accuracy", format="%.1f%%"),
-                "accuracy_oracle": number("Oracle's", format="%.1f%%"),
-                "compute": number("Compute", format="%.1f%%", help="As a share of a retrain."),
-                "seconds": number("Seconds", format="%.3f"),
+                "models": st.column_config.NumberColumn("Models"),
+                **show.numbers(view.columns()),
             },
         )
     st.download_button(

@@ -13,9 +13,9 @@ from engine.knobs import BadSetting
 from engine.models import architectures
 from engine.models.base import Net
 from engine.models.sharded import ShardedNet, net_for, voted
-from engine.place import Place
 from engine.plan import data_job
 from engine.records import Recipe, Training
+from engine.scope import Scope
 from engine.sharding import cut
 from engine.streams import Streams
 from engine.train import last, train
@@ -323,8 +323,8 @@ def test_the_price_of_a_training_counts_what_is_stored_after_every_slice():
         )
         experiment = resolve(recipe)
         info = {"hash": "data", "train": 100, "test": 20}
-        place = Place(experiment, info, data_job(experiment), {}, parameters=1000, gone="gone", removed=5)
-        return [place.training(role, (0, 10)) for role in ("original", "oracle")]
+        scope = Scope(experiment.recipe, info, data_job(experiment), {}, parameters=1000, gone="gone", removed=5)
+        return [scope.training(role, (0, 10)) for role in ("original", "oracle")]
 
     whole, halves, sliced = jobs(), jobs(shards=2), jobs(shards=2, slices=4)
     assert halves[0].bytes == whole[0].bytes == 10 * (4 * 1000 + 5 * 120)

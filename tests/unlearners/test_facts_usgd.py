@@ -11,8 +11,9 @@ from engine.descent import learning_rate
 from engine.gradients import mean_gradient, weighted_gradient
 from engine.losses import cross_entropy
 from engine.models import architectures
+from engine.record import uses
 from engine.streams import Streams
-from engine.train import last, train, uses
+from engine.train import last, train
 from engine.unlearners import unlearners
 
 LINEAR = architectures()["logistic"]()

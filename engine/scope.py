@@ -1,18 +1,17 @@
-"""A place in a plan: the recipe, the data and the request that a job belongs to, and the training jobs named there."""
+"""A scope in a plan: the recipe, the data and the request that a job belongs to, and the training jobs named there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from engine.halves import half_size
 from engine.jobs import Job, part_name
+from engine.models import make_architecture
 from engine.models.base import Net
+from engine.records import Recipe
 from engine.specs import ForgetSet, Trained
-
-if TYPE_CHECKING:
-    from engine.experiment import Experiment
 
 _TRAINING = {
     "original": "training originals",
@@ -27,8 +26,8 @@ POINT_BYTES = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """Where in a plan a job is needed.
+class Scope:
+    """Where in a plan something is needed.
 
     ``info`` describes the data set, which ``data`` decodes; ``inputs`` is what every job that trains gets besides
     its spec. ``gone`` is the identity of all pictures that are removed by then, ``removed`` their number, ``forget``
@@ -36,7 +35,7 @@ class Place:
     ``parameters`` is the number of weights of one network, 0 where it is not known yet.
     """
 
-    experiment: Experiment
+    recipe: Recipe
     info: Mapping[str, Any]
     data: Job
     inputs: Mapping[str, Any]
@@ -49,7 +48,7 @@ class Place:
     @property
     def chunks(self) -> tuple[tuple[int, int], ...]:
         """The half-open ranges of model numbers that ensembles are cut into."""
-        return self.experiment.recipe.ensemble.chunks()
+        return self.recipe.ensemble.chunks()
 
     @property
     def points(self) -> int:
@@ -58,11 +57,11 @@ class Place:
 
     def trained(self, role: str) -> Trained:
         """Return the spec of the networks of a role: "original", "oracle", "floor" or "halves"."""
-        return self.experiment.trained_spec(self.info["hash"], role, self.gone)
+        return trained(self.recipe, self.info["hash"], role, self.gone)
 
     def training(self, role: str, chunk: tuple[int, int]) -> Job:
         """Return the job that trains a chunk of the networks of a role, the same wherever in the plan it is needed."""
-        training, spec = self.experiment.recipe.training, self.trained(role)
+        training, spec = self.recipe.training, self.trained(role)
         train, models = self.info["train"], chunk[1] - chunk[0]
         inputs, needs, examples = self.inputs, (self.data.id,), train
         if spec.subset == "half":
@@ -72,7 +71,7 @@ class Place:
             inputs = {**inputs, "forget": self.forget}
             needs = (self.choosing.id,) if self.choosing is not None else needs
         original = role == "original"
-        path = path_bytes(self.experiment, self.info, models) if original else 0
+        path = path_bytes(self.recipe, self.info, models) if original else 0
         return Job(
             spec,
             part_name(chunk),
@@ -88,11 +87,24 @@ class Place:
         return models * (copies * 4 * self.parameters + POINT_BYTES * self.points)
 
 
-def path_bytes(experiment: Experiment, info: Mapping[str, Any], models: int) -> int:
+def trained(recipe: Recipe, data_hash: str, role: str, gone: str = "") -> Trained:
+    """Return what the numbers of a role's networks depend on.
+
+    "original" learn everything, "halves" a random half each; "oracle" and "floor", the second and independent oracles,
+    everything but the pictures with the identity ``gone``. Oracles serve every method that forgets those.
+    """
+    training = recipe.training
+    if role != "original":  # only originals keep a trajectory: the others' numbers, and names, are those without
+        training = replace(training, trajectory=False)
+    subset = {"original": "all", "halves": "half"}.get(role, f"without:{gone}")
+    return Trained(data_hash, recipe.model, training, subset, role, recipe.seed)
+
+
+def path_bytes(recipe: Recipe, info: Mapping[str, Any], models: int) -> int:
     """Return the bytes that the trajectories of ``models`` originals take: a gradient per step, 0 if not stored."""
-    training = experiment.recipe.training
+    training = recipe.training
     if not training.trajectory:
         return 0
-    network = Net(experiment.architecture, tuple(info["shape"]), len(info["classes"])).initial(0)
+    network = Net(make_architecture(recipe.model.to_json()), tuple(info["shape"]), len(info["classes"])).initial(0)
     steps = training.epochs * -(-info["train"] // training.batch_size)
     return 4 * models * steps * sum(p.numel() for p in network.parameters())
