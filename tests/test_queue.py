@@ -92,6 +92,20 @@ def test_write_ahead_log_is_on(queue: Queue) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
+def test_a_held_connection_spares_the_others_folding_up_the_log_and_stops_nobody(queue: Queue) -> None:
+    log = queue.path.with_name(f"{queue.path.name}-wal")
+    queue.remember("a", {"b": 1})
+    assert not log.exists(), "the last to close folds it up"
+    with contextlib.closing(queue.hold()):
+        queue.remember("a", {"b": 2})
+        assert log.exists()
+        assert Queue(queue.path).recall("a") == {"b": 2}
+        with contextlib.closing(sqlite3.connect(queue.path)) as other:
+            assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "the log never only grows"
+    queue.remember("a", {"b": 3})
+    assert not log.exists()
+
+
 def test_no_connection_stays_open(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[sqlite3.Connection] = []
     real = sqlite3.connect

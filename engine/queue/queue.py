@@ -49,6 +49,14 @@ class Queue(Questions):
         self._database = Database(self.path)
         self._database.create()
 
+    def hold(self) -> sqlite3.Connection:
+        """Return a connection that makes every use of the file cheaper while it lives; for processes that stay.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        return self._database.hold()
+
     def submit(self, recipe_json: Mapping[str, Any], *, session: str, label: str = "") -> str:
         """Add a run at the end and return its id, 16 hex digits; ``session`` says whose turn it takes."""
         run_id = secrets.token_hex(8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import threading
 import time
 import uuid
@@ -65,8 +66,8 @@ def store() -> Store:
 
 
 def queue() -> Queue:
-    """Return the queue of the store."""
-    return _queue(str(default_store()))
+    """Return the queue of the store; a connection held beside it makes its use cheap."""
+    return _queue(str(default_store()))[0]
 
 
 def keeper() -> Keeper:
@@ -140,9 +141,10 @@ def _open(path: str) -> Store:
     return Store.open(Path(path))
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _queue(path: str) -> Queue:
-    return Queue(_open(path).queue_path)
+@st.cache_resource(max_entries=4, show_spinner=False, on_release=lambda held: held[1].close())
+def _queue(path: str) -> tuple[Queue, sqlite3.Connection]:
+    queue = Queue(_open(path).queue_path)
+    return queue, queue.hold()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
