@@ -111,7 +111,13 @@ def _parser() -> argparse.ArgumentParser:
     for settings in (Training, EnsembleSize, Measuring):
         _flags(recipe, settings)
 
-    for name, what in (("methods", "methods"), ("datasets", "data sets"), ("models", "models"), ("metrics", "metrics")):
+    for name, what in (
+        ("methods", "methods"),
+        ("datasets", "data sets"),
+        ("models", "models"),
+        ("metrics", "metrics"),
+        ("prerequisites", "prerequisites"),
+    ):
         sub = add(name, lists.listing, f"List the {what} with their knobs, bounds and papers.")
         sub.set_defaults(family=name)
         as_json(sub)

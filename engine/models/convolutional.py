@@ -46,7 +46,6 @@ class CNN(Architecture):
     ] = 16
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return conv-pool-conv-pool and a linear head."""
         c, h, w = shape
         body = nn.Sequential(
             OrderedDict(
@@ -81,7 +80,6 @@ class LeNet5(Architecture):
     smallest = 12
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return the two convolutions and three linear layers, the last of them the head."""
         c, h, w = shape
         padding = 2 if min(h, w) < 32 else 0
         after = [((side + 2 * padding - 4) // 2 - 4) // 2 for side in (h, w)]

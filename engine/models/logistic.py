@@ -25,5 +25,4 @@ class Logistic(Architecture):
     )
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return a flatten and a linear layer."""
         return Network(nn.Flatten(), nn.Linear(torch.Size(shape).numel(), classes))

@@ -30,7 +30,6 @@ class MLP(Architecture):
     depth: Annotated[int, Knob("hidden layers", "Number of hidden layers.", low=1, high=8)] = 1
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return ``depth`` hidden layers and a linear head."""
         layers: list[nn.Module] = [nn.Flatten()]
         width = torch.Size(shape).numel()
         for _ in range(self.depth):

@@ -65,7 +65,6 @@ class ResNet9(Architecture):
     width: Annotated[int, Knob("width", "Channels of the first convolution; 64 in the paper.", low=4, high=256)] = 64
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return the network for pictures of any size from 15 pixels."""
         w = self.width
         body = nn.Sequential(
             OrderedDict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -49,13 +50,9 @@ class Queue(Questions):
         self._database = Database(self.path)
         self._database.create()
 
-    def hold(self) -> sqlite3.Connection:
-        """Return a connection that makes every use of the file cheaper while it lives; for processes that stay.
-
-        Raises:
-            StoreError: the file cannot be read.
-        """
-        return self._database.hold()
+    def log_open(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which many calls are cheap; see :meth:`engine.queue.database.Database.log_open`."""
+        return self._database.log_open()
 
     def submit(self, recipe_json: Mapping[str, Any], *, session: str, label: str = "") -> str:
         """Add a run at the end and return its id, 16 hex digits; ``session`` says whose turn it takes."""
@@ -124,8 +121,8 @@ class Queue(Questions):
         """Move a run along: queued, running, then done, failed or cancelled. Saying the same twice is no error.
 
         Raises:
-            StoreError: there is no such run, or the step is not allowed (a finished run stays as it ended, see
-                :meth:`requeue`; one that is running cannot be queued; one that never ran cannot be done).
+            StoreError: there is no such run, or the step is not allowed (a finished run stays as it ended; one that is
+                running cannot be queued; one that never ran cannot be done).
         """
         if status not in STATUSES:
             raise ValueError(f"a run's status is one of {', '.join(STATUSES)}, not {status!r}")
@@ -138,32 +135,6 @@ class Queue(Questions):
                 _move(connection, run_id, status, error=error, trace=trace)
 
         self._database.change(work)
-
-    def requeue(self, run_id: str) -> Status:
-        """Put a run back among the waiting, in its old place, and return its status now.
-
-        For runs that a compute process left ``running`` when it died, and for finished runs to be done again. A dying
-        run whose visitor had pressed cancel becomes ``cancelled`` instead. Results stay until newer ones replace them.
-
-        Raises:
-            StoreError: there is no such run.
-        """
-
-        def work(connection: sqlite3.Connection) -> Status:
-            row = connection.execute("SELECT status, cancel FROM runs WHERE id = ?", (run_id,)).fetchone()
-            if row is None:
-                raise _no_run(run_id)
-            if row["status"] not in FINISHED and row["cancel"]:
-                _move(connection, run_id, "cancelled")
-                return "cancelled"
-            connection.execute(
-                "UPDATE runs SET status = 'queued', finished = NULL, cancel = 0, progress = '{}', error = '', "
-                "trace = '', heartbeat = ? WHERE id = ?",
-                (time.time(), run_id),
-            )
-            return "queued"
-
-        return self._database.change(work)
 
     def request_cancel(self, run_id: str) -> int:
         """Press cancel and return how often it has been pressed: 1 asks to stop, 2 to kill, 0 means it was over.
@@ -237,6 +208,11 @@ class Queue(Questions):
             ResultRow(row["run_id"], row["method_id"], row["models"], json.loads(row["payload"]), row["created"])
             for row in rows
         ]
+
+    def results_version(self, run_id: str) -> int:
+        """Return a number that grows whenever a result of the run comes or is replaced; 0 while there is none."""
+        rows = self._database.look("SELECT max(number) AS newest FROM results WHERE run_id = ?", (run_id,))
+        return rows[0]["newest"] or 0
 
     def put_frames(self, run_id: str, method_id: str, chunk: str, frames: Sequence[Mapping[str, Any]]) -> None:
         """Keep all frames so far of one chunk of one method, in place of what was there for that chunk.

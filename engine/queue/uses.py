@@ -1,24 +1,23 @@
 """Which parts of the store a run stands on, so that deleting it takes away exactly what no other run uses.
 
-The compute process notes a run's parts when it plans it. For a run it never planned, or planned before notes were
-kept, the parts are read from the specs in its results.
+The compute process notes a run's parts when it plans it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from engine.queue.queue import USES, Queue
 from engine.queue.rows import RunRow
 from engine.queue.shelf import Shelf
+from engine.specs import KINDS
 from engine.store import Piece, Store
 from engine.store.uploads import discard, path_of
 
-OWNED = ("trained", "unlearned", "evaluation", "forget", "lesson")
-"""Kinds that belong to runs; probes, maps and decoded data serve whoever comes next."""
+OWNED = frozenset(kind.kind for kind in KINDS if kind.owned)
+"""Kinds of artefacts that belong to runs; probes, maps and decoded data serve every later visitor."""
 FRESH = 60.0
 
 
@@ -39,30 +38,10 @@ def note_uses(queue: Queue, run_id: str, pieces: Iterable[Piece], *, complete: b
     queue.remember(USES + run_id, {"pieces": listed, "complete": complete})
 
 
-def used(queue: Queue, store: Store, run_id: str) -> frozenset[Piece]:
+def used(queue: Queue, run_id: str) -> frozenset[Piece]:
     """Return the parts a run needs, as far as they are known."""
-    noted = queue.recall(USES + run_id)
-    if noted is not None:
-        return frozenset(Piece(kind, key, part) for kind, key, parts in noted["pieces"] for part in parts)
-    return frozenset(piece for row in queue.results(run_id, latest=False) for piece in _of_result(store, row.payload))
-
-
-def _of_result(store: Store, payload: Mapping[str, Any]) -> list[Piece]:
-    spec = payload["spec"]
-    trained = [spec["unlearned"]["original"], spec["oracle"], spec["floor"]]
-    found = [Piece("evaluation", store.artefact("evaluation", spec).key, "whole")]
-    unlearned = [spec["unlearned"]]
-    while "after" in unlearned[-1]:  # what it stands on
-        unlearned.append(unlearned[-1]["after"])
-    for kind, whose in (*(("unlearned", one) for one in unlearned), *(("trained", one) for one in trained)):
-        key = store.artefact(kind, whose).key
-        found += [Piece(kind, key, part) for part in payload["parts"]]
-    memorised = spec["unlearned"].get("memorisation", {})
-    if "halves" in memorised:  # all of them, whatever part of the run was measured
-        halves = store.artefact("trained", memorised["halves"])
-        inside = [part for part in halves.parts() if int(part.partition("-")[2]) <= memorised["models"]]
-        found += [Piece("trained", halves.key, part) for part in inside]
-    return found
+    noted = queue.recall(USES + run_id) or {"pieces": []}
+    return frozenset(Piece(kind, key, part) for kind, key, parts in noted["pieces"] for part in parts)
 
 
 def disk_use(queue: Queue, store: Store, runs: Iterable[RunRow]) -> tuple[dict[str, Use], int]:
@@ -74,7 +53,7 @@ def disk_use(queue: Queue, store: Store, runs: Iterable[RunRow]) -> tuple[dict[s
         StoreError: the store cannot be read.
     """
     present = {piece: size for piece, size in store.pieces().items() if piece.kind in OWNED}
-    needs = {run.id: used(queue, store, run.id) & present.keys() for run in runs}
+    needs = {run.id: used(queue, run.id) & present.keys() for run in runs}
     users: dict[Piece, int] = {}
     for pieces in needs.values():
         for piece in pieces:
@@ -93,9 +72,9 @@ def delete_run(queue: Queue, store: Store, run_id: str) -> int:
     Raises:
         StoreError: there is no such run, it is not over, or the store may not be changed.
     """
-    pieces = used(queue, store, run_id)
+    pieces = used(queue, run_id)
     queue.delete(run_id)
-    return store.free(_unneeded(queue, store, pieces)) + free_uploads(queue, store)
+    return store.free(_unneeded(queue, pieces)) + free_uploads(queue, store)
 
 
 def free_unused(queue: Queue, store: Store) -> int:
@@ -104,7 +83,7 @@ def free_unused(queue: Queue, store: Store) -> int:
     Raises:
         StoreError: the store cannot be read, or may not be changed.
     """
-    return store.free(_unneeded(queue, store, store.pieces()))
+    return store.free(_unneeded(queue, store.pieces()))
 
 
 def free_uploads(queue: Queue, store: Store) -> int:
@@ -129,7 +108,7 @@ def free_uploads(queue: Queue, store: Store) -> int:
     )
 
 
-def _unneeded(queue: Queue, store: Store, pieces: Iterable[Piece]) -> list[Piece]:
+def _unneeded(queue: Queue, pieces: Iterable[Piece]) -> list[Piece]:
     """Return those of ``pieces`` that belong to runs and that no run needs.
 
     None while a run is being planned: what it will need is not known yet.
@@ -137,5 +116,5 @@ def _unneeded(queue: Queue, store: Store, pieces: Iterable[Piece]) -> list[Piece
     runs = queue.runs(limit=1_000_000)
     if any(not run.over and not (queue.recall(USES + run.id) or {}).get("complete") for run in runs):
         return []
-    needed = frozenset(piece for run in runs for piece in used(queue, store, run.id))
+    needed = frozenset(piece for run in runs for piece in used(queue, run.id))
     return sorted(piece for piece in set(pieces) - needed if piece.kind in OWNED)

@@ -1,7 +1,8 @@
-"""The parts of a store as pieces that can be counted and given back one by one, for whoever knows who uses which."""
+"""Finished parts as pieces: their sizes on disk, and deleting them one by one."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +20,50 @@ class Piece(NamedTuple):
     part: str
 
 
+def holds(artefacts: Path, piece: Piece) -> bool:
+    """Return whether a part is finished; one look at the disk.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    with plain_words("read the store", artefacts):
+        return (artefacts / piece.kind / piece.key / piece.part / MARKER).is_file()
+
+
+def present(artefacts: Path, pieces: Iterable[Piece]) -> set[Piece]:
+    """Return those of ``pieces`` that are finished.
+
+    Cost: one listing per kind and per artefact that is there, one look at the disk per part that is there.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    by_kind: dict[str, dict[str, list[Piece]]] = {}
+    for piece in pieces:
+        by_kind.setdefault(piece.kind, {}).setdefault(piece.key, []).append(piece)
+    finished: set[Piece] = set()
+    with plain_words("read the store", artefacts):
+        for kind, by_key in by_kind.items():
+            folder = f"{artefacts}/{kind}"
+            for key in by_key.keys() & _names(folder):
+                parts = _names(f"{folder}/{key}")
+                finished |= {
+                    piece
+                    for piece in by_key[key]
+                    if piece.part in parts and os.path.isfile(f"{folder}/{key}/{piece.part}/{MARKER}")  # noqa: PTH113
+                }
+    return finished
+
+
+def _names(folder: str) -> set[str]:
+    try:
+        return set(os.listdir(folder))  # noqa: PTH208 - a sweep has thousands of parts, and Path is slow
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
 def sizes(artefacts: Path) -> dict[Piece, int]:
-    """Return the bytes of every finished part below the folder ``artefacts``; what vanishes meanwhile counts nothing.
+    """Return the bytes of every finished part below the folder ``artefacts``; what vanishes meanwhile does not count.
 
     Cost: one look at every file, like ``du``.
 
@@ -59,8 +102,8 @@ def free(artefacts: Path, pieces: Iterable[Piece], *, unfinished: Path) -> int:
             remove(aside)
             freed += before - folder_bytes(aside)
             if not any(entry.is_dir() for entry in folder.iterdir()):
-                # A writer that finds it gone makes it anew.
-                gone = unfinished / owned_name()
-                folder.rename(gone)
-                remove(gone)
+                # A writer that misses it makes it anew.
+                empty = unfinished / owned_name()
+                folder.rename(empty)
+                remove(empty)
     return freed

@@ -18,8 +18,9 @@ from engine.data.base import ImageData
 from engine.forget.base import Scene
 from engine.jobs import Hooks, Job
 from engine.seeds import derive
+from engine.specs import Trained
 from engine.store import Artefact, Store
-from engine.work.reading import load_data, through
+from engine.stored import load_data, through
 
 WIDE = 64
 """Vectors longer than this are reduced to as many principal components before neighbours, clusters and UMAP."""
@@ -38,11 +39,11 @@ def layout(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: tor
     PCA takes seconds at 60,000 pictures. UMAP compiles for half a minute to a minute first, then takes about 12 s per
     10,000 pictures on one core (McInnes, Healy, Melville 2018: neighbours 15, minimal distance 0.1, fixed seed).
     """
-    data = load_data(store, job.inputs["dataset"], job.spec["data"], hooks)
+    data = load_data(store, job.inputs["dataset"], job.spec.of["data"], hooks)
     x, _ = _vectors(store, job, data, device)
     hooks.progress(0.1, "finding the directions of most variation")
-    x = _narrow(x, WIDE, job.spec["seed"])
-    if job.spec["layout"] == "pca":
+    x = _narrow(x, WIDE, job.spec.of["seed"])
+    if job.spec.of["layout"] == "pca":
         xy = np.pad(x[:, :2], ((0, 0), (0, max(0, 2 - x.shape[1]))))  # a table may have a single column
     else:
         hooks.progress(0.2, "laying out neighbourhoods with UMAP")
@@ -50,7 +51,7 @@ def layout(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: tor
             warnings.simplefilter("ignore")  # it warns that a fixed seed keeps it on one core, which is what we want
             from umap import UMAP
 
-            state = derive(job.spec["seed"], "map:umap") % 2**32
+            state = derive(job.spec.of["seed"], "map:umap") % 2**32
             xy = UMAP(n_neighbors=min(15, len(x) - 1), random_state=state).fit_transform(x)
     xy = np.asarray(xy, dtype=np.float64)
     xy -= (xy.max(axis=0) + xy.min(axis=0)) / 2
@@ -71,8 +72,8 @@ def columns(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: to
     from sklearn.ensemble import IsolationForest
     from sklearn.exceptions import ConvergenceWarning
 
-    data = load_data(store, job.inputs["dataset"], job.spec["data"], hooks)
-    seed = job.spec["seed"]
+    data = load_data(store, job.inputs["dataset"], job.spec.of["data"], hooks)
+    seed = job.spec.of["seed"]
     seen, margins = _vectors(store, job, data, device)
     n = len(seen)
     hooks.progress(0.1, "grouping alike pictures")
@@ -132,10 +133,10 @@ def nearest(exact: np.ndarray, rough: np.ndarray, k: int, hooks: Hooks) -> tuple
 
 def _vectors(store: Store, job: Job, data: ImageData, device: torch.device) -> tuple[np.ndarray, np.ndarray | None]:
     """Return what the job compares, float32 (N, D), and the originals' margins (M, N) when it looks through them."""
-    original: Mapping[str, Any] | None = job.spec.get("original")
+    original: Mapping[str, Any] | None = job.spec.of.get("original")
     if original is None:
         return Scene(data).vectors("pixels"), None
-    features, margins = through(store, data, original, job.inputs["original_part"], device)
+    features, margins = through(store, data, Trained.from_json(original), job.inputs["original_part"], device)
     scene = Scene(data, features=features, margins=margins)
     scene.mean_margins()  # says in words when they are not finite
     return scene.vectors("features"), margins

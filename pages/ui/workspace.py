@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import sqlite3
 import threading
 import time
 import uuid
@@ -66,7 +66,7 @@ def store() -> Store:
 
 
 def queue() -> Queue:
-    """Return the queue of the store; a connection held beside it makes its use cheap."""
+    """Return the queue of the store, whose log the server keeps open: a page asks it twenty times."""
     return _queue(str(default_store()))[0]
 
 
@@ -142,9 +142,10 @@ def _open(path: str) -> Store:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, on_release=lambda held: held[1].close())
-def _queue(path: str) -> tuple[Queue, sqlite3.Connection]:
-    queue = Queue(_open(path).queue_path)
-    return queue, queue.hold()
+def _queue(path: str) -> tuple[Queue, contextlib.ExitStack]:
+    queue, log_open = Queue(_open(path).queue_path), contextlib.ExitStack()
+    log_open.enter_context(queue.log_open())
+    return queue, log_open
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
