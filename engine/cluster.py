@@ -77,7 +77,7 @@ class Workers:
         return sum(self.client.nthreads().values())
 
     def close(self) -> None:
-        """Let go of the workers; end them if they are ours."""
+        """Close the connection, and end the workers if they were started here."""
         self.client.close()
         if self.local is not None:
             self.local.close()
