@@ -123,7 +123,7 @@ def pretending(meta: dict[str, Any], rows: list[dict[str, Any]], points: int) ->
     """Return what workers do instead of a job: write what the compute process reads of its result."""
 
     def work(store_path: str, job: Job, threads: int) -> str:  # noqa: ARG001
-        with Store(Path(store_path)).artefact(job.kind, job.spec).write(job.part) as out:
+        with job.spec.artefact(Store(Path(store_path))).write(job.part) as out:
             if job.kind == "evaluation":
                 out.json("rows", rows)
                 return job.id
@@ -193,11 +193,16 @@ def watch(store: Store, recipe: Recipe, other: Recipe, limit: float) -> dict[str
     stop, waits = threading.Event(), []
     asking = threading.Thread(target=ask, args=(queue, [recipe, demo_recipe()], stop, waits), daemon=True)
     asking.start()
-    phases = {"sweep": served(compute, queue, recipe, limit), "all in the store": served(compute, queue, recipe, limit)}
-    phases["cancelled"] = served(compute, queue, other, limit, cancel=True)
-    stop.set()
-    compute.stop()
-    serving.join(limit)
+    phases: dict[str, dict[str, Any]] = {}
+    try:
+        for phase in ("sweep", "all in the store"):
+            phases[phase] = served(compute, queue, recipe, limit)
+        phases["cancelled"] = served(compute, queue, other, limit, cancel=True)
+    finally:
+        stop.set()
+        asking.join(limit)
+        compute.stop()
+        serving.join(limit)
     return {"phases": phases, "longest_answer_s": max(waits, default=None), "answers": len(waits)}
 
 
