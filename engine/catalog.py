@@ -21,7 +21,6 @@ EXTRAS = (
     "starts",
     "reference",
     "needs",
-    "reads",
     "last_convolution",
     "smallest",
     "forms",
@@ -76,6 +75,11 @@ def load(store: Store) -> dict[str, Any]:
             if old != cached:
                 old.unlink(missing_ok=True)
     return found
+
+
+def references(words: Mapping[str, Any]) -> dict[str, str]:
+    """Return the kind of each method that is a reference, by its key: "do nothing", "retrain" or "partial retrain"."""
+    return {entry["key"]: entry["reference"] for entry in words["methods"] if entry["reference"]}
 
 
 def method_facts(words: Mapping[str, Any], recipe: Recipe) -> dict[str, MethodFacts]:

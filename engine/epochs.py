@@ -29,9 +29,9 @@ def descend(
 ) -> Iterator[Snapshot]:
     """Train models on from ``start`` on subsets of one size and yield step 0 and every step.
 
-    ``positions`` is None for all ``images``, (n,) for one subset or (M, n) for one each. The optimizer is fresh and the
-    schedule runs once over the training's epochs. ``keep`` is that of :func:`engine.train.train`; with a ``rule`` models
-    stop early and one more step gives each its best weights back.
+    ``positions`` is None for all ``images``, (n,) for one subset or (M, n) for one each. The optimizer is fresh and
+    the schedule runs once over the training's epochs. ``keep`` is that of :func:`engine.train.train`; with a ``rule``
+    models stop early and one more step gives each its best weights back.
     """
     n = len(images) if positions is None else positions.shape[-1]
     total = training.epochs * -(-n // training.batch_size)

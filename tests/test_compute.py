@@ -19,7 +19,7 @@ from engine.launch import compute_running
 from engine.metrics import headline
 from engine.metrics.scores import Scores
 from engine.queue import Queue
-from engine.records import Recipe
+from engine.records import Recipe, canonical
 from engine.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,6 +80,12 @@ def finished(queue, run_id, seconds=180.0):
 
 def files(store, pattern):
     return {f.relative_to(store.path): f.read_bytes() for f in sorted((store.path / "artefacts").rglob(pattern))}
+
+
+def removed(store, payload):
+    """Return the training pictures a result's run forgets, and those that earlier requests removed."""
+    part = store.artefact("forget", payload["forget"]).read("whole")
+    return part.array("indices").tolist(), part.array("earlier").tolist() if "earlier.npy" in part.files else []
 
 
 def test_the_command_line_gives_the_promised_json_and_repeats_it(tmp_path):
@@ -238,7 +244,7 @@ def test_a_forget_set_can_be_chosen_before_any_run(serving):
 def test_a_question_taken_back_ends_its_work(serving):
     queue = Queue(serving.queue_path)
     question = queue.ask({"kind": "map", "dataset": {"key": "digits"}, "layout": "umap", "through": None})
-    until(lambda: queue.asked(question), "work to begin")
+    until(lambda: queue.question_progress(question), "work to begin")
     queue.withdraw(question)
     until(lambda: not queue.withdrawn(), "the work to end", seconds=20)
     assert queue.answer_to(question) is None
@@ -268,7 +274,10 @@ def test_frames_come_while_a_chunk_is_worked_on_and_beside_references(serving):
     assert path.shape == (len(method.frames), len(points))
     assert np.allclose(path[-1], part.array("margins")[:, points].mean(axis=0), atol=1e-4), "it ends at the result"
     oracle = serving.artefact("trained", spec["oracle"]).read(method.chunk)
-    forget = queue.results(run)[0].payload["forget"]
+    payload = queue.results(run)[0].payload
+    forget, _ = removed(serving, payload)
+    assert len(forget) > 10
+    assert canonical(forget)[1:-1] not in canonical(payload), "a sweep would hold the list once per method"
     level = next(r for r in rows if r.method_id == "@oracle" and r.chunk == method.chunk).frames[0]
     assert level["cost"] == oracle.json("meta")["cost"] > 0, "what a retrain takes, to compare with"
     shown = level["forget"]
@@ -376,8 +385,8 @@ def test_the_requests_of_a_sequence_are_done_once_and_each_has_its_own_curves(se
     gone: set[int] = set()
     for run in runs:
         result = next(row for row in queue.results(run) if row.method_id == "gradient_descent")
-        forget = result.payload["forget"]
-        assert set(result.payload.get("earlier", [])) == gone
+        forget, earlier = removed(serving, result.payload)
+        assert set(earlier) == gone
         assert not gone & set(forget)
         gone |= set(forget)
         for row in queue.frames(run, "gradient_descent"):

@@ -139,14 +139,13 @@ class Left:
 class Selector(Configured, abc.ABC):
     """A rule for which training pictures should be forgotten. Discovered by scanning ``engine/forget``.
 
-    ``forms`` are examples of its command-line form; ``reads`` what it may ask for in the :class:`Scene` besides the
-    data: "features", "margins", or the word of a prerequisite. ``names_pictures`` says that the same settings always
-    mean the same pictures, so that a second such request has nothing left to ask for.
+    ``forms`` are examples of its command-line form. What the card's ``reads`` lists is what it may ask for in the
+    :class:`Scene` besides the data: "features", "margins", or the word of a prerequisite. ``names_pictures`` says that
+    the same settings always mean the same pictures, so that a second such request has nothing left to ask for.
     """
 
     card: ClassVar[Card]
     order: ClassVar[int] = 100
-    reads: ClassVar[tuple[str, ...]] = ()
     forms: ClassVar[tuple[str, ...]] = ()
     names_pictures: ClassVar[bool] = False
 
@@ -161,9 +160,13 @@ class Selector(Configured, abc.ABC):
         del left
         return self
 
+    def looks(self) -> tuple[str, ...]:
+        """Return what these settings look at besides labels and numbers: "pixels", or what the card reads."""
+        return self.card.reads
+
     def needs(self) -> tuple[str, ...]:
-        """Return which of ``reads`` these settings need."""
-        return self.reads
+        """Return what must be computed before it can choose: all that it looks at but the pixels."""
+        return tuple(what for what in self.looks() if what != "pixels")
 
     def prerequisite_settings(self) -> Mapping[str, Mapping[str, Scalar]]:
         """Return the settings of the prerequisites it needs, by word; none stands for the defaults."""

@@ -18,7 +18,6 @@ class Margin(Selector):
 
     key = "margin"
     order = 4
-    reads = ("margins",)
     forms = ("margin:lowest,50", "margin:highest,50")
     card = Card(
         name="Lowest or highest margin",

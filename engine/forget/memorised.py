@@ -18,7 +18,6 @@ class Memorised(Selector):
 
     key = "memorised"
     order = 5
-    reads = ("memorisation scores",)
     forms = ("memorised:most,50", "memorised:least,50", "memorised:half,50", "memorised:mixed,48")
     card = Card(
         name="Memorised most or least",

@@ -11,9 +11,6 @@ from engine.data.base import ImageData
 from engine.forget.base import ForgetSet, Left, Scene, Selector, checked, forget_set, identity
 from engine.seeds import derive
 
-_BY_LABEL = ("random", "class", "indices")
-"""Selectors that look at labels and numbers alone."""
-
 
 def next_set(selector: Selector, scene: Scene, earlier: Sequence[np.ndarray], *, seed: int) -> ForgetSet:
     """Let ``selector`` choose among the training pictures that ``earlier`` requests, int64 (F,) each, left.
@@ -52,7 +49,7 @@ def sizes(
     data = ImageData(name, tuple(classes), none, labels, none[:0], labels[:0], top=1, mean=(), std=())
     taken: list[np.ndarray] = []
     for selector in selectors:
-        if selector.key not in _BY_LABEL:
+        if selector.looks():
             break
         taken.append(next_set(selector, Scene(data), taken, seed=derive(seed, "forget", len(taken))).indices)
     return [len(indices) for indices in taken]

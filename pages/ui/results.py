@@ -12,7 +12,7 @@ import streamlit as st
 
 from engine.metrics.scores import Scores
 from engine.queue import ResultRow, RunRow
-from engine.records import EARLIER
+from engine.records import EARLIER, digest
 from engine.store import Artefact, Part, StoreError, default_store
 from engine.views import enough, trajectory
 from pages.ui import say, workspace
@@ -73,11 +73,22 @@ class Result:
         klom, floor = self.values(convention)
         return self.scores.recomputed(klom=klom, floor=floor, points=self.points(), convention=convention)
 
+    def removed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the training indices that the run forgets, (F,), and those that earlier requests removed, (E,).
+
+        Raises:
+            StoreError: they are gone from the store or damaged; in words.
+        """
+        return _removed(str(default_store()), digest(self.payload["forget"]), self.payload["forget"])
+
     def points(self) -> dict[str, np.ndarray]:
-        """Return the points of each split; at a later request of a sequence also what earlier ones removed."""
+        """Return the points of each split; at a later request of a sequence also what earlier ones removed.
+
+        Raises:
+            StoreError: as :meth:`arrays`.
+        """
         train, total = int(self.payload["train"]), len(self.arrays()["klom"])
-        forget = np.asarray(self.payload["forget"], dtype=np.int64)
-        earlier = np.asarray(self.payload.get("earlier", ()), dtype=np.int64)
+        forget, earlier = self.removed()
         return {
             "forget": forget,
             "retain": np.setdiff1d(np.arange(train), np.union1d(forget, earlier)),
@@ -86,12 +97,17 @@ class Result:
         }
 
     def split_of(self, point: int) -> str:
-        """Return the split a point belongs to."""
+        """Return the split a point belongs to.
+
+        Raises:
+            StoreError: as :meth:`removed`.
+        """
         if point >= int(self.payload["train"]):
             return "test"
-        if point in set(self.payload.get("earlier", ())):
+        forget, earlier = self.removed()
+        if point in earlier:
             return EARLIER
-        return "forget" if point in set(self.payload["forget"]) else "retain"
+        return "forget" if point in forget else "retain"
 
     def margins(self, point: int, roles: Sequence[str] = ROLES) -> dict[str, np.ndarray]:
         """Return the margins (m,) on one point of originals, unlearned networks, oracles and second oracles.
@@ -158,6 +174,13 @@ def _part(path: str, name: str, _artefact: Artefact) -> Part:  # noqa: ARG001
     return _artefact.read(name)
 
 
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _removed(store_path: str, spec_hash: str, _spec: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+    part = workspace.store().artefact("forget", _spec).read("whole")
+    earlier = part.array("earlier") if "earlier.npy" in part.files else np.empty(0, np.int64)
+    return np.array(part.array("indices")), np.array(earlier)
+
+
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _arrays(
     store_path: str,  # noqa: ARG001 - part of the cache's key
@@ -193,7 +216,7 @@ def _by_size(
 
 def results(run: RunRow) -> list[Result]:
     """Return the newest result of each method of a run, in the order of its recipe."""
-    rows: dict[str, ResultRow] = {row.method_id: row for row in workspace.queue().results(run.id)}
+    rows = {row.method_id: row for row in _newest(str(default_store()), run.id, _changes(run))}
     return [
         Result(run.id, method, name, rows[method].models, rows[method].payload)
         for method, name in say.method_names(workspace.words(), run.recipe).items()
@@ -203,5 +226,14 @@ def results(run: RunRow) -> list[Result]:
 
 def version(run: RunRow) -> str:
     """Return a short text that changes when there is something new to draw."""
-    found: Sequence[ResultRow] = workspace.queue().results(run.id)
-    return f"{run.status}:{sum(row.models for row in found)}:{len(found)}"
+    return f"{run.status}:{_changes(run)}"
+
+
+def _changes(run: RunRow) -> int:
+    return workspace.queue().results_version(run.id)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _newest(store_path: str, run_id: str, changes: int) -> list[ResultRow]:  # noqa: ARG001
+    """Return a run's newest results, read and parsed once per change and shared by all sessions."""
+    return workspace.queue().results(run_id)

@@ -279,7 +279,7 @@ def closer(run: RunRow) -> None:
     images = workspace.pictures(found[0].data_hash) if found else None
     if not found or images is None:
         return
-    forget = found[0].payload["forget"]
+    forget = found[0].removed()[0].tolist()
     with st.container(horizontal=True, vertical_alignment="bottom", key="closer"):
         number = st.number_input(
             nouns.spoken("One picture on its way"),

@@ -399,8 +399,8 @@ def test_a_comparison_of_nothing_invites(visit, filled, bad):
     assert "<script>" not in text(app)
 
 
-def test_one_picture_opens_in_the_inspector_and_its_link_does_too(visit, filled, queue):
-    forget = queue.results(filled[0])[0].payload["forget"]
+def test_one_picture_opens_in_the_inspector_and_its_link_does_too(visit, filled, queue, store):
+    forget = toy.removed(store, queue.results(filled[0])[0].payload)[0]
     app = visit("unlearn", run=filled[0])
     assert app.number_input("closer-number").value == forget[0]
     assert 'id="fs-point"' not in html(app)
