@@ -217,7 +217,7 @@ def test_a_map_and_its_columns_are_laid_out_once_and_kept(serving):
     spec = ask(queue, kind="columns", dataset=digits, through=seen)["spec"]
     part = serving.artefact("columns", spec).read("whole")
     assert part.array("neighbours").shape == part.array("distance").shape == (info["train"], 8)
-    original = serving.artefact("trained", spec["original"]).read(spec["part"])
+    original = serving.artefact("trained", spec["of"]["original"]).read(spec["of"]["part"])
     margin = original.array("margins")[:, : info["train"]].mean(axis=0)
     assert np.allclose(part.array("margin"), margin, atol=1e-4)
     assert np.corrcoef(part.array("margin"), part.array("loss"))[0, 1] < -0.5
