@@ -59,25 +59,27 @@ def examples(view):
 
 
 def several(view):
-    """Return three rows for each combination of the names that are among few; numbers all differ."""
+    """Return rows of three methods, cases and so on, whose names that are among few are mixed; numbers all differ."""
     if view.example:
         return view.example()
-    few = [name for name, column in view.columns.items() if column.among]
+    mixed = np.random.default_rng(0)
     rows = []
-    for i, chosen in itertools.product(range(3), itertools.product(*(view.columns[name].among for name in few))):
+    for i in range(24):
         row = {}
         for name, column in view.columns.items():
             value = column.example
-            if isinstance(value, bool):
+            if column.among:
+                value = str(mixed.choice(column.among))
+            elif isinstance(value, bool):
                 value = bool(i % 2)
             elif isinstance(value, float):
-                value *= 1 + 0.0618034 * len(rows) + 0.00317 * len(row)  # columns share no numbers, nor do their sums
+                value *= 1 + 0.0618034 * i + 0.00317 * len(row)  # columns share no numbers, nor do their sums
             elif isinstance(value, int):
-                value += i
-            elif not column.among and i:
-                value = f"{value}-{i}"
+                value += i % 3
+            elif i % 3:
+                value = f"{value}-{i % 3}"
             row[name] = value
-        rows.append({**row, **dict(zip(few, chosen, strict=True))})
+        rows.append(row)
     return tidy(view.columns, rows)
 
 
