@@ -13,7 +13,7 @@ from engine.data.base import ImageData
 from engine.ensemble import Ensemble
 from engine.images import Images
 from engine.jobs import Hooks, Job, followed
-from engine.prerequisites import Prerequisite, Reading, wanted
+from engine.prerequisites import Prerequisite, Reading, prerequisites_of
 from engine.seeds import derive
 from engine.specs import Unlearned
 from engine.store import Artefact, Store
@@ -25,15 +25,16 @@ from engine.work.publishing import publish
 from engine.work.watching import Diverged, Watch
 
 EXHIBITED = 8
-"""Pictures of each class that a method shows of what it makes."""
+"""Pictures of each class in an exhibit."""
 EXHIBITED_CLASSES = 12
-"""Classes of which it shows them: more would be a page nobody scrolls, and megabytes of it."""
+"""Classes in an exhibit at most: more would be a page of megabytes."""
 
 
 def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
     """Run one method on one chunk of originals and store weights, margins, frames and trajectories.
 
-    At a later request of a sequence it runs on what it left at the request before, and retains nothing that is gone.
+    At a later request of a sequence it goes on from its networks of the request before, and retains nothing that was
+    removed before.
     """
     spec = job.about(Unlearned)
     data = load_data(store, job.inputs["dataset"], spec.original.data, hooks)
@@ -59,7 +60,7 @@ def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: 
 
 
 def exhibit(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
-    """Keep the pictures that one method makes on its way, of the first model of a chunk and the first dozen classes.
+    """Store the pictures that one method makes on its way, of the first model of a chunk and the first dozen classes.
 
     ``pictures`` float32 (K, n, c, h, w), normalised; ``classes`` int64 (K,); ``sure`` float32 (K, n), the probability
     that the original gives to the class a picture was made for.
@@ -85,7 +86,7 @@ def exhibit(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: to
 def request(
     store: Store, data: ImageData, spec: Unlearned, job: Job, device: torch.device
 ) -> tuple[Unlearner, Ensemble, ForgetTask, int]:
-    """Return what an unlearned spec asks for: the method, the originals, what the method may see, and its seed."""
+    """Return what an unlearned spec names: the method, the originals, what the method may see, and its seed."""
     method = make_unlearner(spec.method.to_json())
     strategy = job.inputs["strategy"]
     begun = spec.original if spec.after is None else spec.after
@@ -126,6 +127,6 @@ def request(
         _retain=images.take(numbers),
         _numbers=numbers,
         _total=len(images),
-        _reads={one.reads: reader(one) for one in wanted(method)},
+        _reads={one.reads: reader(one) for one in prerequisites_of(method)},
     )
     return method, original, task, derive(spec.seed, f"unlearn:{method.key}", spec.number - 1)
