@@ -6,6 +6,7 @@ The views are those of the registry. Tables are made from the examples that the 
 
 import collections
 import functools
+import inspect
 import itertools
 import json
 import re
@@ -143,7 +144,7 @@ def test_a_card_says_what_it_shows_and_what_good_looks_like(view):
     assert view.card.question.endswith("?")
     assert view.card.how.endswith(".")
     if view.figure is not None:
-        assert re.search(GOOD, view.card.how), "how to read it says what good looks like"
+        assert re.search(GOOD, view.card.how, re.IGNORECASE), "how to read it says what good looks like"
 
 
 @each
@@ -163,6 +164,8 @@ def test_every_column_has_a_meaning_and_an_example(view):
 @each
 def test_a_frame_has_exactly_the_columns_it_documents(view):
     """Mutations: a column renamed, forgotten, added, moved, or of another type in ``frame`` but not in ``COLUMNS``."""
+    if "measurement" in inspect.signature(view.frame).parameters:
+        pytest.skip("its table is made from the measurement of its analysis, whose contract looks at it")
     if view.key not in FRAMES and view.example is None:
         pytest.fail(f"give tests/views/toy_frames.py a table of {view.key}, or its module an example()")
     table = FRAMES[view.key]() if view.key in FRAMES else view.example()
