@@ -108,7 +108,7 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
     return tidy(documented(), rows)
 
 
-def said(table: pd.DataFrame) -> str:
+def sentence(table: pd.DataFrame) -> str:
     """Say who is closest after the newest request, on its own pictures and on those of earlier ones; "" without any."""
     value, _, _, floor_of = headline.columns()
     tried = table[(table["reference"] == "") & table[value].notna()]

@@ -8,7 +8,7 @@ import toy
 
 from engine.data.digits import Digits
 from engine.queue import Queue, Shelf
-from engine.records import Recipe
+from engine.records import MethodFacts, Recipe
 from engine.store import Store
 
 
@@ -167,10 +167,10 @@ def test_the_points_of_earlier_requests_are_in_no_other_split(visit, sequence, q
     assert not app.exception
     (earlier,) = {tuple(toy.removed(store, row.payload)[1]) for row in queue.results(sequence[1])}
     row = queue.results(sequence[1])[0]
-    points = results.Result(sequence[1], row.method_id, "", row.models, row.payload).points()
+    points = results.Result(sequence[1], row.method_id, "", row.models, row.payload, MethodFacts()).points()
     assert points["earlier"].tolist() == list(earlier)
     assert not np.isin(points["retain"], [*earlier, *points["forget"]]).any()
-    result = results.Result(sequence[1], row.method_id, "", row.models, row.payload)
+    result = results.Result(sequence[1], row.method_id, "", row.models, row.payload, MethodFacts())
     assert result.split_of(earlier[0]) == "earlier"
     look = visit("klom", run=sequence[1], point=str(earlier[0]))
     assert "forgotten earlier" in text(look)
