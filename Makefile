@@ -9,7 +9,7 @@ JOBS ?= 2
 .PHONY: app test demo screenshots setup lint format browser clean
 
 app: setup  ## serve the app on the loopback address
-	$(BIN)/python -m pages.ui.serve --server.port $(PORT)
+	$(BIN)/python -m pages.server.serve --server.port $(PORT)
 
 setup: $(VENV)/.installed  ## create .venv and install the pinned requirements
 

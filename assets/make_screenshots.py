@@ -75,7 +75,7 @@ def served(store: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-m", "pages.ui.serve", "--server.port", str(port)],
+        [sys.executable, "-m", "pages.server.serve", "--server.port", str(port)],
         cwd=ROOT,
         env={**os.environ, "FORGETSCOPE_STORE": str(store)},
         stdin=subprocess.DEVNULL,

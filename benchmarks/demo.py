@@ -99,7 +99,7 @@ def main() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-m", "pages.ui.serve", "--server.port", str(port)], cwd=ROOT, stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "pages.server.serve", "--server.port", str(port)], cwd=ROOT, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     compute = None

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._common import hardware  # noqa: E402 - the project lies above this folder
-from engine.data import datasets  # noqa: E402
+from engine.data import make_dataset  # noqa: E402
 from engine.jobs import Job  # noqa: E402
 from engine.store import Store  # noqa: E402
 from engine.work import run_job  # noqa: E402
@@ -50,9 +50,8 @@ def main() -> None:
     found: dict[str, Any] = {"hardware": hardware(), "seconds": {}}
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(Path(folder) / "store")
-        settings = {k: v for k, v in choice.items() if k != "key"}
         start = time.perf_counter()
-        data = datasets()[choice["key"]].from_settings(settings).load(store.data_cache, Quiet().progress)
+        data = make_dataset(choice).load(store.data_cache, Quiet().progress)
         found["pictures"] = list(data.x_train.shape)
         found["seconds"]["read"] = time.perf_counter() - start
         for name, kind, extra in (

@@ -137,7 +137,7 @@ def app(store: Path) -> Iterator[tuple[int, psutil.Process]]:
         port = free.getsockname()[1]
     env = {**os.environ, "FORGETSCOPE_STORE": str(store)}
     server = subprocess.Popen(
-        [sys.executable, "-m", "pages.ui.serve", "--server.port", str(port)],
+        [sys.executable, "-m", "pages.server.serve", "--server.port", str(port)],
         cwd=ROOT,
         env=env,
         stdin=subprocess.DEVNULL,

@@ -84,7 +84,7 @@ def once(page: Page) -> tuple[float, list[float], float]:
         begun = time.perf_counter()
         with Path(folder, "log").open("wb") as log:
             server = subprocess.Popen(
-                [sys.executable, "-m", "pages.ui.serve", "--server.port", str(port)],
+                [sys.executable, "-m", "pages.server.serve", "--server.port", str(port)],
                 cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         try:

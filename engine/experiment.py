@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.data import datasets
+from engine.data import make_dataset
 from engine.data.base import Dataset
-from engine.forget import selectors
+from engine.forget import make_selector
 from engine.forget.base import Selector
 from engine.knobs import BadSetting, Configured
-from engine.models import architectures
+from engine.models import make_architecture
 from engine.models.base import Architecture
 from engine.records import Choice, Recipe, Training
-from engine.unlearners import unlearners
+from engine.unlearners import make_unlearner, unlearners
 from engine.unlearners.base import Unlearner
 
 Spec = dict[str, Any]
@@ -143,11 +143,11 @@ def resolve(recipe: Recipe) -> Experiment:
     Raises:
         BadSetting: an unknown key, a bad setting, or a method that cannot work on such originals, in one sentence.
     """
-    dataset = _make(datasets(), "data set", recipe.dataset)
-    architecture = _make(architectures(), "model", recipe.model)
-    selector = _make(selectors(), "forget set", recipe.forget)
-    before = tuple(_make(selectors(), "forget set", choice) for choice in recipe.before)
-    methods = tuple(_make(unlearners(), "method", choice) for choice in recipe.methods)
+    dataset = make_dataset(recipe.dataset.to_json())
+    architecture = make_architecture(recipe.model.to_json())
+    selector = make_selector(recipe.forget.to_json())
+    before = tuple(make_selector(choice.to_json()) for choice in recipe.before)
+    methods = tuple(make_unlearner(choice.to_json()) for choice in recipe.methods)
     _together(recipe.training)
     for method in methods:
         if why := method.misfit(recipe.training, architecture):
@@ -196,7 +196,7 @@ def misfits(model: Choice, training: Training) -> dict[str, dict[str, Any]]:
     Raises:
         BadSetting: an unknown model or a bad setting of it.
     """
-    architecture = _make(architectures(), "model", model)
+    architecture = make_architecture(model.to_json())
     found = {}
     for key, kind in unlearners().items():
         method = kind()
@@ -205,9 +205,3 @@ def misfits(model: Choice, training: Training) -> dict[str, dict[str, Any]]:
             helps = method.misfit(changed, architecture) is None
             found[key] = {"why": why, "remedy": dict(method.remedy) if helps else {}}
     return found
-
-
-def _make(known: Any, what: str, choice: Choice) -> Any:
-    if choice.key not in known:
-        raise BadSetting(f"unknown {what} {choice.key!r} (known: {', '.join(known)})")
-    return known[choice.key].from_settings(choice.settings)

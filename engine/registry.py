@@ -47,13 +47,18 @@ def discover(package: str, base: type[T]) -> Mapping[str, type[T]]:
     return MappingProxyType(dict(ordered))
 
 
-def make(package: str, base: type[T], key: str, settings: Mapping[str, object]) -> T:
-    """Make the plug-in ``key`` of ``package`` from plain settings.
+def make(package: str, base: type[T], choice: Mapping[str, object], *, what: str) -> T:
+    """Make the plug-in of ``package`` that ``choice`` names: ``{"key": "random", "n": 50}``, as in a recipe.
+
+    The only way from such a choice to a plug-in; every family's package has an accessor that calls it
+    (:func:`engine.data.make_dataset` ...).
+    ``what`` is the family's word in messages, such as "data set".
 
     Raises:
         BadSetting: no such key (the text lists the known ones), or a setting it refuses.
     """
     known = discover(package, base)
-    if key not in known:
-        raise BadSetting(f"unknown {base.__name__.lower()} {key!r} (known: {', '.join(known)})")
-    return known[key].from_settings(settings)
+    key = choice.get("key")
+    if not isinstance(key, str) or key not in known:
+        raise BadSetting(f"unknown {what} {key!r} (known: {', '.join(known)})")
+    return known[key].from_settings({name: value for name, value in choice.items() if name != "key"})

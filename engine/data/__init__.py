@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from engine import registry
 from engine.data.base import Dataset
-from engine.registry import discover
 
 
 def datasets() -> Mapping[str, type[Dataset]]:
     """Return every data set by key, in the order a visitor sees."""
-    return discover("engine.data", Dataset)
+    return registry.discover("engine.data", Dataset)
+
+
+def make_dataset(choice: Mapping[str, object]) -> Dataset:
+    """Return the data set that ``choice`` names, with its settings; see :func:`engine.registry.make`."""
+    return registry.make("engine.data", Dataset, choice, what="data set")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from engine import registry
 from engine.forget.base import ForgetError, Selector
 from engine.knobs import BadSetting
-from engine.registry import discover
 
 
 def selectors() -> Mapping[str, type[Selector]]:
     """Return every selector by key, in the order a visitor sees."""
-    return discover("engine.forget", Selector)
+    return registry.discover("engine.forget", Selector)
+
+
+def make_selector(choice: Mapping[str, object]) -> Selector:
+    """Return the selector that ``choice`` names, with its settings; see :func:`engine.registry.make`."""
+    return registry.make("engine.forget", Selector, choice, what="forget set")
 
 
 def parse(text: str) -> Selector:

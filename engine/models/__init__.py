@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from engine import registry
 from engine.models.base import Architecture
-from engine.registry import discover
 
 
 def architectures() -> Mapping[str, type[Architecture]]:
     """Return every architecture by key, in the order a visitor sees."""
-    return discover("engine.models", Architecture)
+    return registry.discover("engine.models", Architecture)
+
+
+def make_architecture(choice: Mapping[str, object]) -> Architecture:
+    """Return the architecture that ``choice`` names, with its settings; see :func:`engine.registry.make`."""
+    return registry.make("engine.models", Architecture, choice, what="model")

@@ -16,7 +16,7 @@ from engine.models.base import Architecture
 from engine.records import Card, Training
 from engine.seeds import derive
 from engine.task import ForgetTask
-from engine.unlearners import unlearners
+from engine.unlearners import make_unlearner
 from engine.unlearners.base import Unlearner
 
 BASES = (
@@ -151,7 +151,7 @@ class RUM(Unlearner):
         if key == "nothing":
             return None
         given = {name: value for name, value in (("lr", self.lr), ("epochs", self.epochs)) if value}
-        return unlearners()[key].from_settings(given)
+        return make_unlearner({"key": key, **given})
 
     def _turns(self, groups: int) -> list[tuple[int, list[int]]]:
         """Return each group's number, 0 being the least memorised, with those that are kept meanwhile; in turn."""

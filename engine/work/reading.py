@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.data import datasets
+from engine.data import make_dataset
 from engine.data.base import DataError, ImageData
 from engine.data.csv_file import look
 from engine.ensemble import Ensemble, Strategy
-from engine.forget import selectors
+from engine.forget import make_selector
 from engine.forget.base import Scene, identity
 from engine.forget.sequence import next_set, together
 from engine.jobs import Hooks, Job, part_models
-from engine.models import architectures
+from engine.models import make_architecture
 from engine.models.base import Net
 from engine.models.sharded import net_for
 from engine.records import Training
@@ -34,8 +34,7 @@ def load_data(store: Store, choice: Mapping[str, Any], wanted: str | None, hooks
     Raises:
         DataError: it cannot be had, or it is not the data that the recipe was planned with.
     """
-    settings = {k: v for k, v in choice.items() if k != "key"}
-    data = datasets()[choice["key"]].from_settings(settings).load(store.data_cache, hooks.progress)
+    data = make_dataset(choice).load(store.data_cache, hooks.progress)
     if wanted is not None and data.hash != wanted:
         store.artefact("data", {"dataset": dict(choice)}).discard("whole")  # so that the next plan looks again
         raise DataError(f"{data.name}: the {data.noun}s changed since this run was planned; run the recipe again")
@@ -79,16 +78,14 @@ def _table(loaded: ImageData) -> dict[str, Any]:
 
 def net_of(spec: Mapping[str, Any], data: ImageData) -> Net:
     """Return the network a spec names, for pictures like these."""
-    model = dict(spec["model"])
-    architecture = architectures()[model.pop("key")].from_settings(model)
+    architecture = make_architecture(spec["model"])
     return net_for(architecture, data.shape, len(data.classes), Training.from_settings(spec["training"]))
 
 
 def forget(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
     """Let the selector choose and keep its choice."""
     data = load_data(store, job.inputs["dataset"], job.spec["data"], hooks)
-    settings = dict(job.spec["selector"])
-    selector = selectors()[settings.pop("key")].from_settings(settings)
+    selector = make_selector(job.spec["selector"])
     scene = Scene(data)
     if "original" in job.spec:
         features, margins = through(store, data, job.spec["original"], job.inputs["original_part"], device)

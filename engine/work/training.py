@@ -26,7 +26,7 @@ from engine.store import Artefact, Store
 from engine.store.errors import plain_words
 from engine.task import ForgetTask, Images, Sharded, TrainingPath, TrainingRecord
 from engine.train import path, train, uses
-from engine.unlearners import unlearners
+from engine.unlearners import make_unlearner
 from engine.unlearners.base import Unlearner
 from engine.work.learning import load_lesson
 from engine.work.memorising import memorised
@@ -228,8 +228,7 @@ def request(
     store: Store, data: ImageData, spec: Mapping[str, Any], job: Job, device: torch.device
 ) -> tuple[Unlearner, Ensemble, ForgetTask, int]:
     """Return what an unlearned spec asks for: the method, the originals, what the method may see, and its seed."""
-    settings = dict(spec["method"])
-    method = unlearners()[settings.pop("key")].from_settings(settings)
+    method = make_unlearner(spec["method"])
     strategy = job.inputs["strategy"]
     begun, kind = (spec["after"], "unlearned") if "after" in spec else (spec["original"], "trained")
     original, _ = load_ensemble(store, data, begun, job.part, device, strategy, kind=kind)

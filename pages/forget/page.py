@@ -2,16 +2,18 @@
 
 import streamlit as st
 
-from pages.ui import draft, forget_map, forget_parts, forget_state, forget_tools, frame, inspector, nouns, runs
+from pages.forget import map as forget_map
+from pages.forget import parts, state, tools
+from pages.ui import draft, frame, inspector, nouns, runs
 
 header = st.container()
 setup = draft.update()
 nouns.use(setup)
 st.title("Forget set", anchor=False)
-pool = forget_state.pool()
+pool = state.pool()
 if pool is not None:
-    chosen = forget_state.selection(pool)
-    forget_parts.arrive(pool, chosen)
+    chosen = state.selection(pool)
+    parts.arrive(pool, chosen)
     left, right = st.columns([2, 1], gap="medium")
     beside, waiting = right.container(), right.container()
     with waiting:
@@ -19,9 +21,9 @@ if pool is not None:
     with left:
         forget_map.draw(pool, chosen, known)
     with beside:
-        forget_parts.panel(pool, chosen, known)
-    forget_tools.tools(pool, chosen)
-    forget_parts.grid(pool, chosen, known)
+        parts.panel(pool, chosen, known)
+    tools.tools(pool, chosen)
+    parts.grid(pool, chosen, known)
 with header:
     frame.line(setup)
 if pool is not None:

@@ -2,25 +2,27 @@
 
 import streamlit as st
 
-from pages.ui import frame, klom_parts, live, results, runs, sequence
+from pages.klom import parts
+from pages.ui import frame, live, results, runs
+from pages.unlearn import sequence
 
 run, missing = runs.chosen()
 frame.line(run.recipe if run is not None else None)
 if run is None:
-    klom_parts.nothing(missing)
+    parts.nothing(missing)
 else:
     if st.query_params.get("run") != run.id:
         st.query_params["run"] = run.id
     drawn = results.version(run)
     measured = results.results(run)
-    klom_parts.title(run)
+    parts.title(run)
     where = sequence.place(run)
     sequence.line(where, runs.KLOM_PAGE)
     if not run.over:
         live.panel(run, drawn=drawn)
-    klom_parts.ending(run)
+    parts.ending(run)
     if measured:
-        klom_parts.measured_part(run, measured)
+        parts.measured_part(run, measured)
     elif not run.over:
-        klom_parts.waiting(run)
+        parts.waiting(run)
     sequence.draw(run, where)

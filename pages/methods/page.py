@@ -1,6 +1,7 @@
 """Methods: what everything in the registries is, as cards; a card is a link."""
 
-from pages.ui import draft, frame, method_cards
+from pages.methods import cards
+from pages.ui import draft, frame
 
 frame.line(draft.current())
-method_cards.page()
+cards.page()

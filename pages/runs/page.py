@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from pages.ui import frame, run_list, runs
+from pages.runs import listing
+from pages.ui import frame, runs
 
 run, _ = runs.chosen()
 frame.line(run.recipe if run is not None else None)
 st.title("Runs", anchor=False)
-run_list.compute_line()
-run_list.show()
+listing.compute_line()
+listing.show()

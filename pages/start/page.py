@@ -3,7 +3,8 @@
 import streamlit as st
 
 from engine.demo import demo_recipe
-from pages.ui import choices, estimate, example, frame, resume, runs
+from pages.start import choices, estimate, example, resume
+from pages.ui import frame, runs
 
 header = st.container()
 resume.line()

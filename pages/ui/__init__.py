@@ -1,1 +1,1 @@
-"""Helpers of the pages: no page, no torch, no maths."""
+"""Parts that three or more pages use: no page, no torch, no maths."""

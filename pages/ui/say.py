@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from engine.forget import selectors
+from engine.forget import make_selector
 from engine.knobs import BadSetting
 from engine.records import Recipe
 from pages.ui import workspace
@@ -135,10 +135,9 @@ def dataset_name(words: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
 
 def forget_name(choice: Mapping[str, Any]) -> str:
     """Return the forget set's title, such as "random 50"."""
-    settings = {k: v for k, v in choice.items() if k != "key"}
     try:
-        return selectors()[choice["key"]].from_settings(settings).title()
-    except (KeyError, BadSetting):
+        return make_selector(choice).title()
+    except BadSetting:
         return str(choice.get("key"))
 
 

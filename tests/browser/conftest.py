@@ -67,7 +67,7 @@ class Server:
         env = {**os.environ, "FORGETSCOPE_STORE": str(self.store), "FORGETSCOPE_DATA": str(self.store.parent / "data")}
         with (self.store.parent / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pages.ui.serve", "--server.port", str(self.port)],
+                [sys.executable, "-m", "pages.server.serve", "--server.port", str(self.port)],
                 cwd=ROOT,
                 env=env,
                 stdin=subprocess.DEVNULL,

@@ -1,13 +1,19 @@
 """Discovery: adding a file is all there is to adding a plug-in, and mistakes are named."""
 
+import ast
 import importlib
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
+from engine.data import make_dataset
+from engine.forget import make_selector
 from engine.knobs import BadSetting
+from engine.models import make_architecture
 from engine.registry import discover, make
+from engine.unlearners import make_unlearner
 
 BASE = """
     import abc
@@ -112,8 +118,32 @@ def test_the_registry_cannot_be_changed(orchard):
 def test_make_checks_key_and_settings(orchard):
     package = orchard("orchard7", pears=fruit("Pear"), apples=fruit("Apple"))
     base = base_of(package)
-    assert make(package, base, "pear", {"weight": 3}).weight == 3
+    assert make(package, base, {"key": "pear", "weight": 3}, what="fruit").weight == 3
     with pytest.raises(BadSetting, match=r"unknown fruit 'plum' \(known: apple, pear\)"):
-        make(package, base, "plum", {})
+        make(package, base, {"key": "plum"}, what="fruit")
     with pytest.raises(BadSetting, match="pear: weight"):
-        make(package, base, "pear", {"weight": 0})
+        make(package, base, {"key": "pear", "weight": 0}, what="fruit")
+    with pytest.raises(BadSetting, match="unknown fruit None"):
+        make(package, base, {"weight": 3}, what="fruit")
+
+
+def test_every_family_makes_its_plug_ins_from_a_choice():
+    assert make_dataset({"key": "digits"}).key == "digits"
+    assert make_architecture({"key": "mlp", "hidden": 7}).hidden == 7
+    assert make_selector({"key": "random", "n": 3}).title() == "random 3"
+    assert make_unlearner({"key": "scrub", "lr": 1e-3}).lr == 1e-3
+    with pytest.raises(BadSetting, match="unknown data set 'nowhere'"):
+        make_dataset({"key": "nowhere"})
+
+
+def test_nothing_else_makes_a_plug_in_by_looking_up_its_class():
+    """Catches ``unlearners()[key].from_settings(...)``: a second way, with messages of its own."""
+    root = Path(__file__).resolve().parents[2]
+    by_hand = [
+        str(path.relative_to(root))
+        for folder in ("engine", "pages", "benchmarks")
+        for path in (root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "from_settings" and isinstance(node.value, ast.Subscript)
+    ]
+    assert by_hand == ["engine/registry.py"]

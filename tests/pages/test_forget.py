@@ -6,8 +6,8 @@ import pytest
 
 from engine.data.digits import Digits
 from engine.queue import Shelf
-from pages.ui.forget_sets import Alike, combine, composition, inside, outside
-from pages.ui.forget_state import History
+from pages.forget.sets import Alike, combine, composition, inside, outside
+from pages.forget.state import History
 
 
 def ints(*numbers):
@@ -62,7 +62,7 @@ def test_inside_works_in_blocks_and_on_nothing(monkeypatch):
     xy = np.random.default_rng(1).uniform(-1, 1, (300, 2)).astype(np.float32)
     square = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
     whole = inside(square, xy)
-    monkeypatch.setattr("pages.ui.forget_sets._BLOCK", 16)
+    monkeypatch.setattr("pages.forget.sets._BLOCK", 16)
     assert inside(square, xy).tolist() == whole.tolist() == (np.abs(xy) < 0.5).all(axis=1).tolist()
     assert inside(square, xy[:0]).shape == (0,)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pages.ui import formula
+from pages.methods import formula
 
 GROUPS = {
     "methods": "Methods",

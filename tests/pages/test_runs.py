@@ -5,7 +5,7 @@ def get(path):
     """Ask the route for networks; return status, headers and body."""
     from starlette.applications import Starlette
 
-    from pages.ui import weights
+    from pages.server import weights
 
     sent = []
 
@@ -142,7 +142,8 @@ def test_the_trace_is_folded_away_for_whoever_mends_it(visit, filled):
 def test_the_recipe_names_the_strategy_that_was_used(filled, queue, store, monkeypatch):
     import json
 
-    from pages.ui import run_acts, workspace
+    from pages.runs import acts
+    from pages.ui import workspace
 
     spec = queue.results(filled[0])[0].payload["spec"]["unlearned"]["original"]
     artefact = store.artefact("trained", spec)
@@ -151,7 +152,7 @@ def test_the_recipe_names_the_strategy_that_was_used(filled, queue, store, monke
         out.json("meta", {"strategy": "looped"})
     monkeypatch.setattr(workspace, "queue", lambda: queue)
     monkeypatch.setattr(workspace, "store", lambda: store)
-    assert json.loads(run_acts.recipe_text(queue.run(filled[0])))["ensemble"]["strategy"] == "looped"
+    assert json.loads(acts.recipe_text(queue.run(filled[0])))["ensemble"]["strategy"] == "looped"
 
 
 def test_networks_are_streamed_as_safetensors_by_role_and_method(filled, queue, store):
@@ -162,7 +163,7 @@ def test_networks_are_streamed_as_safetensors_by_role_and_method(filled, queue, 
     import numpy as np
     import safetensors.numpy
 
-    from pages.ui import weights
+    from pages.server import weights
 
     run = queue.run(filled[0])
     spec = queue.results(filled[0])[0].payload["spec"]

@@ -49,7 +49,7 @@ def test_only_this_machine_is_served_and_nothing_is_told_outside():
 
 
 def test_the_guard_answers_to_its_own_names_and_its_own_pages_only():
-    from pages.ui.guard import Guard
+    from pages.server.guard import Guard
 
     guard = Guard(None, ["localhost", "127.0.0.1", "::1", "Lab.Example.org."])
 
@@ -78,7 +78,7 @@ def test_the_guard_answers_to_its_own_names_and_its_own_pages_only():
 def test_settings_on_the_command_line_are_read_or_refused():
     import pytest
 
-    from pages.ui import serve
+    from pages.server import serve
 
     read = serve.settings(["--server.port", "8502", "--server.headless=true", "--server.address", "192.0.2.7"])
     assert read == {"server.port": 8502, "server.headless": True, "server.address": "192.0.2.7"}
@@ -88,7 +88,7 @@ def test_settings_on_the_command_line_are_read_or_refused():
 
 
 def test_a_name_is_answered_to_only_when_it_was_listed(monkeypatch):
-    from pages.ui import serve
+    from pages.server import serve
 
     monkeypatch.setenv("FORGETSCOPE_HOSTS", "lab.example.org, ,other.example")
     assert serve.hosts() == ["localhost", "127.0.0.1", "::1", "lab.example.org", "other.example"]

@@ -160,7 +160,7 @@ def test_options_that_methods_need_are_offered_and_explained(visit, queue):
 
 
 def test_more_memory_or_disk_than_there_is_is_said_before_pressing():
-    from pages.ui import estimate
+    from pages.start import estimate
 
     takes = {"seconds": 9.0, "bytes": 5e9, "memory": 8e9, "memory_free": 4e9}
     said = estimate.words(takes, free=int(1e9))
@@ -390,7 +390,7 @@ def test_an_upload_is_its_owners_until_it_is_shared_and_can_be_deleted(visit, qu
 
 
 def test_nobody_fills_the_disk_with_uploads(visit, queue, store, monkeypatch):
-    from pages.ui import upload
+    from pages.start import upload
 
     monkeypatch.setattr(upload, "MOST", 1)
     app = bring(visit())

@@ -5,7 +5,7 @@ import toy
 
 from engine.queue import Shelf
 from engine.records import SPLITS, Recipe
-from pages.ui import unlearn_runs
+from pages.unlearn import run_table
 
 
 def text(app):
@@ -278,9 +278,9 @@ def test_lines_grow_while_the_run_goes_on_and_the_view_is_asked_to_stay(visit, f
 
 def unlearn_parts_forget():
     """Let the second pass for which all sessions share one look at the queue."""
-    from pages.ui import unlearn_parts
+    from pages.unlearn import parts
 
-    unlearn_parts._fresh.clear()
+    parts._fresh.clear()
 
 
 def test_a_waiting_run_says_how_many_are_before_it(visit, queue):
@@ -331,7 +331,7 @@ def test_runs_stay_in_a_table_with_klom_floor_and_a_sparkline(visit, filled, que
 def test_this_data_sets_runs_come_first(queue):
     other = toy.recipe() | {"dataset": {"key": "mnist"}}
     ids = [queue.submit(r, session="x", label="x") for r in (toy.recipe(), other, toy.recipe(), other)]
-    found = unlearn_runs.ordered(queue.runs(), {"key": "digits"})
+    found = run_table.ordered(queue.runs(), {"key": "digits"})
     assert [row.id for row in found] == [ids[2], ids[0], ids[3], ids[1]]
 
 

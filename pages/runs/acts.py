@@ -8,7 +8,9 @@ import streamlit as st
 
 from engine.queue import RunRow
 from engine.queue.uses import Use, delete_run
-from pages.ui import disk, draft, runs, say, weights, workspace
+from pages.runs import disk
+from pages.server import weights
+from pages.ui import draft, runs, say, workspace
 
 
 def more(row: RunRow) -> None:

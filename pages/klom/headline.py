@@ -16,7 +16,8 @@ from engine.queue import RunRow
 from engine.store import StoreError
 from engine.views import headline
 from engine.views.base import ViewCard
-from pages.ui import klom_best, klom_tradeoff, klom_words, results, say, show
+from pages.klom import best, tradeoff, words
+from pages.ui import results, say, show
 from pages.ui.controls import switch
 
 _MEANING = {"paper": "KL(oracle || unlearned), as the paper defines it",
@@ -55,11 +56,11 @@ def draw(run: RunRow, measured: Sequence[results.Result], method: str, head: Hea
         st.warning(f"The {convention} convention cannot be shown: {say.plain(error)}")
         convention = measured[0].convention
         rows = {r.method: r.rows for r in measured}
-    table = klom_words.table(run, rows)
+    table = words.table(run, rows)
     verdict = headline.verdict(table, statistic)
     if verdict:
         head.verdict.markdown(f"#### {verdict}")
-    head.basis.html(f'<p class="fs-small">{say.escaped(klom_words.basis(run, measured, convention))}</p>')
+    head.basis.html(f'<p class="fs-small">{say.escaped(words.basis(run, measured, convention))}</p>')
 
     def choose(data: Sequence[Any]) -> None:
         st.session_state["method"], st.session_state["split"] = data[0], data[1]
@@ -70,8 +71,8 @@ def draw(run: RunRow, measured: Sequence[results.Result], method: str, head: Hea
     methods, drawn = table["method"].nunique(), shown["method"].nunique()
     if drawn < methods:
         st.html(f'<p class="fs-small">{drawn} of {methods} are drawn, the closest; the table below has all.</p>')
-    columns = klom_words.columns(statistic)
-    subject = klom_words.subject(run, measured, convention)
+    columns = words.columns(statistic)
+    subject = words.subject(run, measured, convention)
     show.behind(
         _card(statistic, convention),
         "headline",
@@ -84,10 +85,10 @@ def draw(run: RunRow, measured: Sequence[results.Result], method: str, head: Hea
     low = headline.columns(statistic)[1]
     if convention == measured[0].convention and statistic != "p95" and table[low].isna().all():
         _note("This run was measured before intervals of the mean and the median were kept; run it again to have them.")
-    for text in klom_words.warnings(measured):
+    for text in words.warnings(measured):
         _note(text)
-    klom_tradeoff.draw(table, method, statistic, choose, subject=subject)
-    klom_best.draw(run, table, statistic, choose, convention=convention, subject=subject)
+    tradeoff.draw(table, method, statistic, choose, subject=subject)
+    best.draw(run, table, statistic, choose, convention=convention, subject=subject)
 
 
 def _card(statistic: str, convention: str) -> ViewCard:

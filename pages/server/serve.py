@@ -17,8 +17,8 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
-from pages.ui import weights
-from pages.ui.guard import LOOPBACK, Guard
+from pages.server import weights
+from pages.server.guard import LOOPBACK, Guard
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 

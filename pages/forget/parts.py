@@ -10,11 +10,13 @@ import streamlit as st
 
 from engine.forget.indices import LONGEST_NAME
 from engine.pictures import Sheet
-from pages.ui import draft, forget_map, forget_state, forget_tools, inspector, nouns, runs, say, thumbs, workspace
+from pages.forget import map as forget_map
+from pages.forget import state, thumbs, tools
+from pages.forget.map import Measured
+from pages.forget.sets import Share, composition
+from pages.forget.state import Pool, Selection
+from pages.ui import draft, inspector, nouns, runs, say, workspace
 from pages.ui.controls import switch
-from pages.ui.forget_map import Measured
-from pages.ui.forget_sets import Share, composition
-from pages.ui.forget_state import Pool, Selection
 
 _CLASSES = 12
 _PAIRS = 12
@@ -34,7 +36,7 @@ def arrive(pool: Pool, chosen: Selection) -> None:
         return
     like(number) if doing == "like" else forget_map.look_at(number)
     if doing == "add":
-        forget_state.change(pool, chosen, np.array([number]), "add")
+        state.change(pool, chosen, np.array([number]), "add")
     st.rerun()
 
 
@@ -59,24 +61,24 @@ def _headline(pool: Pool, chosen: Selection) -> None:
 
 
 def _steps(pool: Pool, chosen: Selection) -> None:
-    undo, redo = forget_state.steps(pool)
+    undo, redo = state.steps(pool)
     everything = np.arange(len(pool))
     with st.container(horizontal=True, gap="small", key="steps"):
-        st.button("Undo", key="undo", type="tertiary", disabled=not undo, on_click=forget_state.step, args=(pool, -1))
-        st.button("Redo", key="redo", type="tertiary", disabled=not redo, on_click=forget_state.step, args=(pool, 1))
+        st.button("Undo", key="undo", type="tertiary", disabled=not undo, on_click=state.step, args=(pool, -1))
+        st.button("Redo", key="redo", type="tertiary", disabled=not redo, on_click=state.step, args=(pool, 1))
         st.button(
             "Clear",
             key="clear",
             type="tertiary",
             disabled=not len(chosen),
-            on_click=forget_state.choose,
+            on_click=state.choose,
             args=(pool, everything[:0]),
         )
         st.button(
             "Invert",
             key="invert",
             type="tertiary",
-            on_click=lambda: forget_state.choose(pool, np.setdiff1d(everything, chosen.numbers)),
+            on_click=lambda: state.choose(pool, np.setdiff1d(everything, chosen.numbers)),
         )
 
 
@@ -116,7 +118,7 @@ def _warnings(pool: Pool, chosen: Selection, known: Measured) -> None:
             f'<p class="fs-small strong">Draw a line around {pool.noun}s on the map, click an entry of its legend, '
             "or choose by one of the ways below.</p>"
         )
-        forget_tools.start(pool)
+        tools.start(pool)
         return
     if len(chosen) == len(pool):
         st.warning(f"Everything is chosen: nothing is left to retain. Take some {pool.noun}s away.")
@@ -151,7 +153,7 @@ def _twins(pool: Pool, chosen: Selection, known: Measured) -> None:
             st.button(
                 "Choose them too" if twins > 1 else "Choose it too",
                 key="take-twins",
-                on_click=lambda: forget_state.choose(pool, known.alike.spread(chosen.numbers)),  # type: ignore[union-attr]
+                on_click=lambda: state.choose(pool, known.alike.spread(chosen.numbers)),  # type: ignore[union-attr]
             )
             st.button("See the pairs", key="see-twins", type="tertiary", on_click=_see_pairs)
 
@@ -264,7 +266,7 @@ def _looked_at(pool: Pool, chosen: Selection) -> None:
                 "Take away" if here else "Choose",
                 key="toggle-this",
                 type="tertiary",
-                on_click=forget_state.toggle,
+                on_click=state.toggle,
                 args=(pool, chosen, number),
                 help=said,
             )
@@ -316,7 +318,7 @@ def _grid(
 ) -> None:
     def pick(number: int) -> None:
         if 0 <= number < len(pool):
-            forget_state.toggle(pool, chosen, number)
+            state.toggle(pool, chosen, number)
 
     thumbs.grid(tiles, sheet, key="grid", alt=alt, pick=pick, closer=inspector.pick, side=side)
 

@@ -12,7 +12,8 @@ import streamlit as st
 from engine.queue import RunRow
 from engine.store import StoreError
 from engine.views import best
-from pages.ui import klom_words, results, say, show, workspace
+from pages.klom import words as klom_words
+from pages.ui import results, say, show, workspace
 
 _SAME = ("dataset", "model", "training", "ensemble", "measuring", "seed", "before")
 _RUNS = 200

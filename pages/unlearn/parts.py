@@ -14,8 +14,9 @@ from engine.records import digest
 from engine.store import default_store
 from engine.theme import Look, look
 from engine.views import curves as view
-from pages.ui import curves, draft, frame, inspector, live, nouns, results, runs, say, show, workspace
+from pages.ui import draft, frame, inspector, live, nouns, results, runs, say, show, workspace
 from pages.ui.controls import switch
+from pages.unlearn import curves
 
 SHOWN: Mapping[str, str] = {**view.QUANTITIES, "all": "All three"}
 """What a chart of curves can show."""

@@ -18,8 +18,8 @@ from engine.forget.indices import read_numbers
 from engine.pictures import Pictures
 from engine.queue import SavedSet
 from engine.store import StoreError, default_store
+from pages.forget.sets import combine
 from pages.ui import asking, draft, nouns, runs, say, workspace
-from pages.ui.forget_sets import combine
 
 _ID = re.compile(r"[0-9a-f]{16}")
 _STEPS = 100
@@ -136,7 +136,7 @@ def choose(pool: Pool, numbers: np.ndarray, *, how: str = "") -> str:
 
 
 def change(pool: Pool, chosen: Selection, named: np.ndarray, mode: str, *, how: str = "") -> None:
-    """Put ``named`` to what is chosen by a mode of :data:`pages.ui.forget_sets.MODES`."""
+    """Put ``named`` to what is chosen by a mode of :data:`pages.forget.sets.MODES`."""
     choose(pool, combine(chosen.numbers, named, mode), how=how if mode == "replace" else "")
 
 

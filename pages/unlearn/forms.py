@@ -11,7 +11,8 @@ import streamlit as st
 from engine import leakage
 from engine.claims import off_label
 from engine.records import digest
-from pages.ui import draft, knobs, misfits, say, sweep_form, workspace
+from pages.ui import draft, knobs, say, workspace
+from pages.unlearn import misfits, sweep_form
 
 _ROWS, _SEEN, _LATEST = "method-rows", "method-rows-of", "method-latest"
 _COLUMNS = 3

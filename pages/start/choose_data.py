@@ -11,7 +11,8 @@ import streamlit as st
 
 from engine.launch import ROOT
 from engine.store import StoreError
-from pages.ui import asking, nouns, say, target, upload, workspace
+from pages.start import target, upload
+from pages.ui import asking, nouns, say, workspace
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".csv")
 _OWN = "own:"

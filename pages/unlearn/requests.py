@@ -7,13 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from engine.forget import selectors
-from engine.forget.base import Selector
+from engine.forget import make_selector
 from engine.forget.sequence import sizes
 from engine.knobs import BadSetting
 from engine.records import MOST_REQUESTS
 from engine.store import StoreError
-from pages.ui import choose_data, draft, runs, say, workspace
+from pages.start import choose_data
+from pages.ui import draft, runs, say, workspace
 
 _THROUGH_NETWORKS = ("cluster", "nearest", "outliers", "margin")
 _WAYS = ("Classes", "Cycles at random", "A saved set")
@@ -56,7 +56,7 @@ def _taken(
     if facts is None:
         return [], ""
     try:
-        chosen = [_selector(one) for one in asked]
+        chosen = [make_selector(one) for one in asked]
         labels = workspace.labels(facts["hash"], setup["dataset"])[: facts["train"]]
         name = say.dataset_name(workspace.words(), setup["dataset"])
         return sizes(chosen, labels, facts["classes"], name=name, seed=int(setup.get("seed", 0))), ""
@@ -64,14 +64,6 @@ def _taken(
         return [], say.sentence(str(error))
     except StoreError:
         return [], ""  # the pictures went away in this moment: the estimate below says so
-
-
-def _selector(one: Request) -> Selector:
-    settings = {name: value for name, value in one.items() if name != "key"}
-    try:
-        return selectors()[str(one.get("key"))].from_settings(settings)
-    except KeyError:
-        raise BadSetting(f"there is no forget set of the kind {one.get('key')}") from None
 
 
 def _row(asked: Sequence[Request], place: int, one: Request, taken: Sequence[int]) -> None:

@@ -12,8 +12,9 @@ from engine.queue import RunRow
 from engine.theme import Look
 from engine.views import compare as view
 from engine.views import curves as curves_view
-from pages.ui import curves, frame, runs, say, show, unlearn_parts, workspace
+from pages.ui import frame, runs, say, show, workspace
 from pages.ui.controls import switch
+from pages.unlearn import curves, parts
 
 
 def asked() -> tuple[list[RunRow], list[str]]:
@@ -27,7 +28,7 @@ def page(rows: Sequence[RunRow], missing: Sequence[str]) -> None:
     """Draw the comparison."""
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute", key="run-head"):
         st.title(f"{len(rows)} runs side by side" if len(rows) > 1 else "Compare", anchor=False)
-        st.button("Back to the runs", key="another", type="tertiary", on_click=unlearn_parts.leave)
+        st.button("Back to the runs", key="another", type="tertiary", on_click=parts.leave)
     if missing:
         st.html(
             f'<p class="fs-small strong">{say.count(len(missing), "run")} of this link '
@@ -113,7 +114,7 @@ def differences(rows: Sequence[RunRow], letters: Mapping[str, str]) -> pd.DataFr
 
 
 def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
-    measured = {letters[row.id]: unlearn_parts.measured(row)[0] for row in rows}
+    measured = {letters[row.id]: parts.measured(row)[0] for row in rows}
     whole = view.overlaid(measured)
     if whole.ways.empty:
         return
@@ -129,9 +130,7 @@ def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
         method = switch(
             "Method", here, key="only", default=common, name=lambda key: say.card_name(words, "methods", key)
         )
-        shown = switch(
-            "Quantity", list(unlearn_parts.SHOWN), key="curve", default="margin", name=lambda k: unlearn_parts.SHOWN[k]
-        )
+        shown = switch("Quantity", list(parts.SHOWN), key="curve", default="margin", name=lambda k: parts.SHOWN[k])
         axis = switch("Along", list(curves_view.AXES), key="along", default="step", name=lambda k: curves_view.AXES[k])
     some = whole.ways[whole.ways["method"].map(keys) == method].reset_index(drop=True)
     found = curves_view.Curves(some, whole.levels, whole.retrain)

@@ -10,7 +10,8 @@ from engine.metrics.klom import MetricError
 from engine.queue import RunRow
 from engine.store import StoreError
 from engine.views import enough, headline
-from pages.ui import klom_words, results, say, show
+from pages.klom import words
+from pages.ui import results, say, show
 from pages.ui.controls import switch
 
 
@@ -42,4 +43,4 @@ def draw(run: RunRow, result: results.Result, convention: str, statistic: str) -
 
     figure = partial(enough.figure, table, name=result.name, statistic=shown)
     show.chart(figure, "enough", alt="Noise floor and KLOM over the number of models, per split")
-    show.behind(enough.CARD, "enough", table, figure, subject=klom_words.subject(run, [result], convention))
+    show.behind(enough.CARD, "enough", table, figure, subject=words.subject(run, [result], convention))

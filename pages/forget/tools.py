@@ -12,10 +12,11 @@ import streamlit as st
 from engine.forget.base import ForgetError
 from engine.forget.indices import LARGEST_FILE, read_bytes, read_numbers
 from engine.queue import SavedSet
-from pages.ui import asking, draft, forget_state, knobs, nouns, say, workspace
+from pages.forget import state
+from pages.forget.sets import MODES, outside
+from pages.forget.state import Pool, Selection
+from pages.ui import asking, draft, knobs, nouns, say, workspace
 from pages.ui.controls import switch
-from pages.ui.forget_sets import MODES, outside
-from pages.ui.forget_state import Pool, Selection
 
 _WAYS: Mapping[str, str] = {
     "random": "Random",
@@ -173,13 +174,13 @@ def _pending(pool: Pool, chosen: Selection) -> None:
     elif reply.error:
         st.session_state.pop(_PENDING)
         st.session_state.pop("asked-forget-choose", None)
-        forget_state.problem(_sentence(reply.error))
+        state.problem(_sentence(reply.error))
     elif reply.answer is None:
         asking.wait(reply, what=nouns.spoken("Choosing pictures"), key="forget-choose")
     else:
         st.session_state.pop(_PENDING)
         numbers = read_numbers(str(reply.answer["indices"]))
-        forget_state.change(pool, chosen, numbers, wanted["mode"], how=str(reply.answer["name"]))
+        state.change(pool, chosen, numbers, wanted["mode"], how=str(reply.answer["name"]))
         st.rerun()
 
 
@@ -194,7 +195,7 @@ def _list(pool: Pool, chosen: Selection) -> None:
         try:
             _take(pool, chosen, read_numbers(str(st.session_state["pick-list"])), "list")
         except ForgetError as error:
-            forget_state.problem(_sentence(str(error)))
+            state.problem(_sentence(str(error)))
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _mode("list")
@@ -221,7 +222,7 @@ def _file(pool: Pool, chosen: Selection) -> None:
         try:
             _take(pool, chosen, read_bytes(given.getvalue()), "file")
         except ForgetError as error:
-            forget_state.problem(f"This file cannot be used: {error}.")
+            state.problem(f"This file cannot be used: {error}.")
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _mode("file")
@@ -232,9 +233,9 @@ def _take(pool: Pool, chosen: Selection, numbers: np.ndarray, place: str) -> Non
     """Put numbers that somebody wrote down to what is chosen, or say why not."""
     wrong = outside(numbers, len(pool))
     if wrong or not len(numbers):
-        forget_state.problem(wrong or "There are no numbers in it.")
+        state.problem(wrong or "There are no numbers in it.")
         return
-    forget_state.change(pool, chosen, numbers, str(st.session_state.get(f"mode-{place}") or "replace"))
+    state.change(pool, chosen, numbers, str(st.session_state.get(f"mode-{place}") or "replace"))
 
 
 def _saved(pool: Pool, chosen: Selection) -> None:
@@ -255,9 +256,9 @@ def _saved(pool: Pool, chosen: Selection) -> None:
 def _one(pool: Pool, chosen: Selection, one: SavedSet, mode: str) -> None:
     def apply() -> None:
         if mode == "replace":
-            forget_state.choose(pool, one.numbers())
+            state.choose(pool, one.numbers())
         else:
-            forget_state.change(pool, chosen, one.numbers(), mode)
+            state.change(pool, chosen, one.numbers(), mode)
 
     def remove() -> None:
         # It stays as a set without a name for a while: a link to it goes on to work, and undoing, too.

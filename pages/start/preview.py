@@ -11,7 +11,8 @@ import streamlit as st
 
 from engine import rows
 from engine.pictures import Sheet
-from pages.ui import say, served, target, workspace
+from pages.start import target
+from pages.ui import say, served, workspace
 
 CLASSES = 20
 """Classes shown at most."""

@@ -17,11 +17,12 @@ from engine.records import canonical, digest
 from engine.store import StoreError, default_store
 from engine.theme import Look
 from engine.views import datamap
-from pages.ui import asking, draft, forget_state, frame, nouns, say, show, workspace
+from pages.forget import state
+from pages.forget.scatter import Column, Drawn, Sheets, scatter
+from pages.forget.sets import Alike, inside
+from pages.forget.state import Pool, Selection
+from pages.ui import asking, draft, frame, nouns, say, show, workspace
 from pages.ui.controls import switch
-from pages.ui.forget_sets import Alike, inside
-from pages.ui.forget_state import Pool, Selection
-from pages.ui.scatter import Column, Drawn, Sheets, scatter
 
 LAYOUTS: Mapping[str, str] = {"pca": "PCA", "umap": "UMAP"}
 THROUGH: Mapping[str, str] = {"pixels": "Pixels", "network": "Network"}
@@ -108,16 +109,16 @@ def draw(pool: Pool, chosen: Selection, known: Measured) -> None:
         try:
             named = np.flatnonzero(inside(drawn.polygon, xy))
         except ValueError as error:
-            forget_state.problem(f"That line cannot be used: {error}.")
+            state.problem(f"That line cannot be used: {error}.")
             return
         if drawn.mode in ("replace", "add", "remove") and (len(named) or drawn.mode == "replace"):
-            forget_state.change(pool, chosen, named, drawn.mode)
+            state.change(pool, chosen, named, drawn.mode)
 
     def group(number: int, mode: str, key: str) -> None:
         values = pool.labels if key == "class" else columns.get(key)
         if values is not None and mode in ("replace", "add", "remove"):
             name = f"class {pool.classes[number]}" if key == "class" else f"cluster {number}"
-            forget_state.change(pool, chosen, np.flatnonzero(values == number), mode, how=name)
+            state.change(pool, chosen, np.flatnonzero(values == number), mode, how=name)
 
     scatter(
         key="map",

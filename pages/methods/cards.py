@@ -10,7 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from engine.views import methods as view
-from pages.ui import draft, formula, measured, runs, say, show, workspace
+from pages.methods import formula, measured
+from pages.ui import draft, runs, say, show, workspace
 from pages.ui.controls import switch
 
 GROUPS: Mapping[str, str] = {

@@ -9,7 +9,8 @@ import streamlit as st
 from engine.queue import RunNote, RunRow
 from engine.queue.uses import Use, free_unused
 from engine.records import Recipe
-from pages.ui import disk, live, run_acts, runs, say, workspace
+from pages.runs import acts, disk
+from pages.ui import live, runs, say, workspace
 
 _PAGE = 12
 _WIDTHS = [5, 5, 4, 4]
@@ -158,12 +159,12 @@ def _row(row: RunRow, note: RunNote, takes: Use | None, turn: int) -> None:
         else:
             if st.button("Open", key=f"open-{row.id}", disabled=row.status == "failed" and not row.started):
                 runs.show(row.id)
-            run_acts.more(row)
+            acts.more(row)
     if row.error:
         st.html(
             f'<p class="fs-small strong"><span class="fs-dot bad"></span>{say.escaped(say.sentence(row.error))}</p>'
         )
-    run_acts.asked_to_delete(row, takes)
+    acts.asked_to_delete(row, takes)
 
 
 def _takes(takes: Use | None) -> str:

@@ -14,7 +14,8 @@ from engine.records import EARLIER, SPLITS
 from engine.store import StoreError
 from engine.views import distribution, points, versus
 from engine.views.base import CEILING, SPLIT_TITLES
-from pages.ui import frame, inspector, klom_words, nouns, results, say, show, workspace
+from pages.klom import words
+from pages.ui import frame, inspector, nouns, results, say, show, workspace
 from pages.ui.controls import switch
 from pages.ui.gallery import gallery, tile
 
@@ -58,7 +59,7 @@ def draw(run: RunRow, measured: Sequence[results.Result], result: results.Result
         worst=order != "best",
     )
     chosen = inspector.point(len(klom), default=int(ranked["point"].iloc[0]))
-    subject = klom_words.subject(run, [result], convention)
+    subject = words.subject(run, [result], convention)
     with above:
         _distribution(distribution.frame(klom=klom, floor=floor, points=ids), shape, chosen, subject)
     with grid:
@@ -167,6 +168,6 @@ def _versus(
         on_click=lambda data: pick(int(data[0]), str(data[1])),
         alt=f"KLOM of each picture under {names[0]} and under {names[1]}",
     )
-    subject = klom_words.subject(run, [result, other], convention)
+    subject = words.subject(run, [result, other], convention)
     columns = {"first": names[0], "second": names[1]}
     show.behind(versus.CARD, "versus", table.rename(columns=columns), figure, subject=subject)

@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui import asking, choices, runs, say, workspace
+from pages.start import choices
+from pages.ui import asking, runs, say, workspace
 
 
 def bar(chosen: choices.Chosen, *, page: str = runs.KLOM_PAGE) -> None:

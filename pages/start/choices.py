@@ -10,9 +10,10 @@ import streamlit as st
 
 from engine.claims import off_label
 from engine.data.base import DataError
-from engine.forget import selectors
+from engine.forget import make_selector
 from engine.knobs import BadSetting
-from pages.ui import choose_data, choose_forget, draft, knobs, nouns, preview, runs, say, upload, workspace
+from pages.start import choose_data, choose_forget, preview, upload
+from pages.ui import draft, knobs, nouns, runs, say, workspace
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,7 @@ def _seed() -> dict[str, Any]:
 def _checked(recipe: dict[str, Any], reasons: list[str]) -> Chosen:
     if not reasons:
         try:
-            settings = {k: v for k, v in recipe["forget"].items() if k != "key"}
-            selector = selectors()[recipe["forget"]["key"]].from_settings(settings)
-            recipe["forget"] = {"key": recipe["forget"]["key"], **selector.settings()}
+            recipe["forget"] = {"key": recipe["forget"]["key"], **make_selector(recipe["forget"]).settings()}
             whole, why = draft.complete(recipe)
             if whole is not None:
                 return Chosen(whole, ())

@@ -10,7 +10,9 @@ import streamlit as st
 from engine.queue import RunRow
 from engine.records import Recipe
 from engine.views import headline
-from pages.ui import klom_enough, klom_headline, klom_points, klom_words, results, runs, say, show, workspace
+from pages.klom import enough, points, words
+from pages.klom import headline as klom_headline
+from pages.ui import results, runs, say, show, workspace
 from pages.ui.controls import switch
 
 _SIDE_BY_SIDE = 12
@@ -75,7 +77,7 @@ def waiting(run: RunRow) -> None:
         f'<p class="fs-lead">The first KLOM appears after {say.count(first, "model")} of each kind and sharpens with '
         f"every further {first}.</p>"
     )
-    table = klom_words.table(run, {})
+    table = words.table(run, {})
     show.chart(partial(headline.figure, table), "headline-waiting", alt="Axes waiting for the first KLOM")
 
 
@@ -99,8 +101,8 @@ def measured_part(run: RunRow, measured: Sequence[results.Result]) -> None:
     result = next(r for r in measured if r.method == method)
     with above:
         klom_headline.draw(run, measured, method, head)
-    klom_points.draw(run, measured, result, head.convention)
-    klom_enough.draw(run, result, head.convention, head.statistic)
+    points.draw(run, measured, result, head.convention)
+    enough.draw(run, result, head.convention, head.statistic)
 
 
 def _default(run: RunRow, measured: Sequence[results.Result]) -> str:

@@ -12,7 +12,8 @@ from engine.queue import RunNote, RunRow
 from engine.records import digest
 from engine.store import default_store
 from engine.views import compare
-from pages.ui import draft, runs, say, unlearn_parts, workspace
+from pages.ui import draft, runs, say, workspace
+from pages.unlearn import parts
 
 _LISTED = 200
 """Newest runs looked at."""
@@ -150,7 +151,7 @@ def _best(store_path: str, run_id: str, status: str, _row: RunRow) -> dict[str, 
         forget = next((line for line in result.payload["rows"] if line["split"] == "forget"), None)
         if forget is not None and forget.get("klom_p95") is not None:
             found.append((forget["klom_p95"], forget.get("floor_p95"), result.method_id))
-    ways = unlearn_parts.measured(_row)[0].ways
+    ways = parts.measured(_row)[0].ways
     if not found and ways.empty:
         return {}
     best = min(found) if found else (None, None, str(ways["method"].iloc[0]))

@@ -1,0 +1,1 @@
+"""The Methods page: one card a method."""

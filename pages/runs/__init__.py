@@ -1,0 +1,1 @@
+"""The Runs page: finding, deleting and downloading runs."""

@@ -1,0 +1,1 @@
+"""The server around the pages: its start, its guard, the route that serves weights."""

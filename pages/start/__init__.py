@@ -1,0 +1,1 @@
+"""The Start page, and the choices of data and experiment that Unlearn makes with it."""
