@@ -1,13 +1,15 @@
-"""What every view shares: its card, the splits' names, the KLOM axis, and a figure as a file."""
+"""What every view shares: its card, the meaning of its columns, the KLOM axis, and a figure as a file."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 
@@ -41,6 +43,76 @@ class ViewCard:
     title: str
     question: str
     how: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a view's table: what it means, its unit, and a value as it may occur.
+
+    ``unit`` is what stands in the title of an axis that shows the column ("nats", "networks"); "" for a share, a name
+    or the number of a point. The type of ``example`` (str, bool, int or float) is the column's type: only a float may
+    be missing. ``among`` lists the values of a column of names that has few, the splits for instance.
+    """
+
+    meaning: str
+    unit: str
+    example: str | bool | int | float
+    among: tuple[str, ...] = ()
+
+    @property
+    def help(self) -> str:
+        """The meaning with its unit, for a column's heading on a page."""
+        return f"{self.meaning} ({self.unit})." if self.unit else f"{self.meaning}."
+
+
+def tidy(columns: Mapping[str, Column], rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return rows as a table with exactly ``columns``, in their order and types; a number that a row lacks is NaN.
+
+    Raises:
+        ValueError: a row has a value that no column holds, or lacks one that may not be missing.
+    """
+    held = list(rows)
+    if strange := {name for row in held for name in row} - set(columns):
+        raise ValueError(f"no column holds {', '.join(sorted(strange))}")
+    series = {}
+    for name, column in columns.items():
+        values = [row.get(name) for row in held]
+        if isinstance(column.example, float):
+            values = [float("nan") if value is None else float(value) for value in values]
+        elif None in values:
+            raise ValueError(f"a row lacks its {name}")
+        series[name] = pd.Series(values, dtype=_dtype(column))
+    return pd.DataFrame(series)
+
+
+def typed(columns: Mapping[str, Column], table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with ``columns`` in their order and types, followed by further ones as they are.
+
+    For tables made of whole arrays, which :func:`tidy` would take apart.
+    """
+    further = [name for name in table.columns if name not in columns]
+    return table[[*columns, *further]].astype({name: _dtype(column) for name, column in columns.items()})
+
+
+def _dtype(column: Column) -> str:
+    return {bool: "bool", int: "int64", float: "float64", str: "str"}[type(column.example)]
+
+
+def largest(values: pd.DataFrame | pd.Series, default: float = 0.0) -> float:
+    """Return the largest number that is known, ``default`` when none is."""
+    numbers = values.to_numpy(dtype=float)
+    known = numbers[np.isfinite(numbers)]
+    return float(known.max()) if known.size else default
+
+
+def number(value: float, form: str = ".2f") -> str:
+    """Return a number as text, "not measured" when it is missing."""
+    return "not measured" if np.isnan(value) else format(value, form)
+
+
+def plain(text: object) -> str:
+    """Return a text without the characters that plotly reads as markup."""
+    return "".join(c for c in str(text) if c not in "<>&")
 
 
 def styled(figure: go.Figure, colours: Look, *, height: int) -> go.Figure:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from engine.views.base import ViewCard
-from engine.views.curves import Curves
+from engine.views.curves import ways
 
 MOST = 5
 """Runs compared at once: more lines than that cannot be told apart."""
@@ -127,21 +127,15 @@ def _forget(rows: Sequence[Mapping[str, Any]]) -> float:
     return math.inf if value is None else float(value)
 
 
-def overlaid(curves: Mapping[str, Curves]) -> Curves:
+def overlaid(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the curves of several runs, by letter, as one: methods become "A|scrub", named "A SCRUB".
 
     The oracles and originals are those of the first run that has them; runs on other data have others, so compare
     such runs by their numbers.
     """
-    ways = [
-        found.ways.assign(method=f"{letter}|" + found.ways["method"], name=f"{letter} " + found.ways["name"])
-        for letter, found in curves.items()
-        if not found.ways.empty
-    ]
-    levels = next((found for found in curves.values() if not found.levels.empty), None)
-    some = next(iter(curves.values()))
-    return Curves(
-        pd.concat(ways, ignore_index=True) if ways else some.ways,
-        levels.levels if levels is not None else some.levels,
-        levels.retrain if levels is not None else some.retrain,
-    )
+    parts = []
+    for letter, table in curves.items():
+        way = ways(table)
+        parts.append(way.assign(method=f"{letter}|" + way["method"], name=f"{letter} " + way["name"]))
+    levels = [table[table["role"] != "unlearned"] for table in curves.values()]
+    return pd.concat([*parts, next((rows for rows in levels if not rows.empty), levels[0])], ignore_index=True)

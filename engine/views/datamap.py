@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from engine.theme import Look, fade
-from engine.views.base import ViewCard, styled
+from engine.views.base import Column, ViewCard, plain, styled, typed
 
 CARD = ViewCard(
     title="Map of the training pictures",
@@ -23,6 +24,16 @@ CARD = ViewCard(
         "takes away. Click a dot to look closer, an entry of the legend to choose all of it."
     ),
 )
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "picture": Column("Number of the training picture", "", 7),
+        "label": Column("Its class", "", "cat"),
+        "x": Column("Place on the map, across; scaled to -1 to 1", "no unit", 0.25),
+        "y": Column("Place on the map, up; scaled like x", "no unit", -0.5),
+        "chosen": Column("Whether it is chosen to be forgotten", "", True),
+    }
+)
+"""The columns of every map; further ones are what the map can be coloured by."""
 # Paul Tol's bright scheme, widened: apart for colour-blind eyes on white and, lightened, on black.
 _KINDS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#8C8C8C", "#EE8866", "#332288", "#44BB99")
 _KINDS_DARK = (
@@ -61,7 +72,7 @@ def frame(
     """
     mask = np.zeros(len(xy), bool)
     mask[chosen] = True
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "picture": np.arange(len(xy)),
             "label": np.asarray(classes, dtype=object)[labels],
@@ -71,9 +82,12 @@ def frame(
             **{name: np.asarray(values) for name, values in columns.items()},
         }
     )
+    return typed(COLUMNS, table)
 
 
-def figure(table: pd.DataFrame, colours: Look, *, by: str, layout: str, height: int = 620) -> go.Figure:
+def figure(
+    table: pd.DataFrame, colours: Look, *, by: str = "label", layout: str = "pca", height: int = 620
+) -> go.Figure:
     """Draw the map from its table, coloured by the column ``by``, the chosen pictures ringed."""
     made = go.Figure()
     size = 3 if len(table) > 6000 else 6
@@ -86,14 +100,14 @@ def figure(table: pd.DataFrame, colours: Look, *, by: str, layout: str, height: 
             "colorscale": list(ramp(colours)),
             "cmin": low,
             "cmax": high,
-            "colorbar": {"title": by, "thickness": 12, "outlinewidth": 0},
+            "colorbar": {"title": plain(by), "thickness": 12, "outlinewidth": 0},
         }
         parts = [("", table, marker)]
     else:
         shades = kinds(colours)
         names = sorted(table[by].unique(), key=str) if by == "chosen" else list(dict.fromkeys(table[by]))
         parts = [
-            (str(name), table[table[by] == name], {"size": size, "color": shades[i % len(shades)]})
+            (plain(name), table[table[by] == name], {"size": size, "color": shades[i % len(shades)]})
             for i, name in enumerate(names)
         ]
     for name, rows, marker in parts:
@@ -103,7 +117,7 @@ def figure(table: pd.DataFrame, colours: Look, *, by: str, layout: str, height: 
             mode="markers",
             name=name,
             marker={**marker, "opacity": 0.8},
-            text=rows["label"],
+            text=rows["label"].map(plain),
             customdata=rows["picture"],
             hovertemplate=said,
             showlegend=bool(name),

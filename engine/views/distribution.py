@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from engine.records import SPLITS
 from engine.theme import DASH, MARKER, Look, fade
-from engine.views.base import KLOM_RANGE, SPLIT_TITLES, ViewCard, styled
+from engine.views.base import KLOM_RANGE, SPLIT_TITLES, Column, ViewCard, largest, styled, typed
 
 CARD = ViewCard(
     title="KLOM over points",
@@ -22,6 +23,15 @@ CARD = ViewCard(
         "better. Height is the share of points with at most that KLOM, so a line that rises late means many points far "
         "from the oracle; click a dot to see its picture."
     ),
+)
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "point": Column("Number of the point; training points come first", "", 12),
+        "split": Column("Which points it belongs to", "", "forget", SPLITS),
+        "klom": Column("KLOM of this point under the method", "nats", 2.5),
+        "floor": Column("Noise floor of this point: KLOM of two sets of retrained networks", "nats", 0.625),
+        "share": Column("Share of the split's points whose KLOM is at most this one's", "", 0.5),
+    }
 )
 
 SHAPES = ("Cumulative", "Histogram", "Violin")
@@ -68,7 +78,7 @@ def frame(*, klom: np.ndarray, floor: np.ndarray, points: Mapping[str, np.ndarra
                 }
             )
         )
-    return pd.concat(parts, ignore_index=True)
+    return typed(COLUMNS, pd.concat(parts, ignore_index=True))
 
 
 def figure(table: pd.DataFrame, colours: Look, *, shape: str = "Cumulative", point: int | None = None) -> go.Figure:
@@ -79,8 +89,7 @@ def figure(table: pd.DataFrame, colours: Look, *, shape: str = "Cumulative", poi
     figure = make_subplots(
         rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=[SPLIT_TITLES[s] for s in SPLITS]
     )
-    largest = float(np.nanmax(table[["klom", "floor"]].to_numpy())) if len(table) else 0.0
-    reach = min(KLOM_RANGE[1], max(2.0, 1.06 * largest))
+    reach = min(KLOM_RANGE[1], max(2.0, 1.06 * largest(table[["klom", "floor"]])))
     for column, split in enumerate(SPLITS, start=1):
         part = table[table["split"] == split]
         if shape == "Violin":

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from engine.theme import Look
-from engine.views.base import ViewCard, styled
+from engine.views.base import Column, ViewCard, plain, styled, typed
 
+CARD = ViewCard(
+    title="What a method makes",
+    question="What does the network call by a forgotten class's name least of all?",
+    how=(
+        "Each row holds pictures that the first network was taught under the name of one class, the ones it found "
+        "least like that class. Middle grey is the data's mean and black and white lie three standard deviations "
+        "away, each colour by itself. Under each stands how sure the network was of that class before: a good picture "
+        "is near 0, where it says everything the network holds against the name; near 1, it has learned nothing."
+    ),
+)
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "class": Column("The class under whose name the pictures were taught", "", "cat"),
+        "picture": Column("Number of the picture among those of its class, from 1", "", 1),
+        "probability": Column("How sure the original network was that the picture shows its class", "", 0.125),
+    }
+)
 SPREAD = 3.0
 """Standard deviations of the data from grey to black or white."""
 _GAP = 1
@@ -20,29 +39,21 @@ _GAP = 1
 
 
 def card(method: str, what: str) -> ViewCard:
-    """Return the view's words for ``method``, which makes ``what`` ("the noise it learns")."""
-    return ViewCard(
-        title=f"{method}: {what}",
-        question="What does the network call by a forgotten class's name least of all?",
-        how=(
-            "Each row holds pictures that the first network was taught under the name of one class, the ones it found "
-            "least like that class. Middle grey is the data's mean and black and white lie three standard deviations "
-            "away, each colour by itself. Under each stands how sure the network was of that class before: near 0, the "
-            "noise says everything the network holds against the name; near 1, it has learned nothing."
-        ),
-    )
+    """Return the card for ``method``, which makes ``what`` ("the noise it learns")."""
+    return dataclasses.replace(CARD, title=f"{method}: {what}")
 
 
 def frame(sure: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
     """Return class, picture (from 1) and the original's probability of the class, ``sure`` (K, n), one row each."""
     classes, each = sure.shape
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "class": np.repeat(np.asarray(names, dtype=object), each),
             "picture": np.tile(np.arange(1, each + 1), classes),
-            "probability": sure.ravel().astype(float),
+            "probability": sure.ravel(),
         }
     )
+    return typed(COLUMNS, table)
 
 
 def montage(pictures: np.ndarray) -> np.ndarray:
@@ -61,17 +72,21 @@ def montage(pictures: np.ndarray) -> np.ndarray:
     return paper
 
 
-def figure(table: pd.DataFrame, colours: Look, *, pictures: np.ndarray, names: Sequence[str]) -> go.Figure:
-    """Draw the pictures (K, n, c, h, w), classes downwards, with each one's probability under it."""
+def figure(table: pd.DataFrame, colours: Look, *, pictures: np.ndarray | None = None) -> go.Figure:
+    """Draw the pictures (K, n, c, h, w), classes downwards, with each one's probability under it.
+
+    Without pictures, their places are grey.
+    """
+    if pictures is None:
+        each = int(table["picture"].max()) if len(table) else 1
+        pictures = np.zeros((max(1, len(table) // each), each, 1, 8, 8), np.float32)
     rows, each, _, height, width = pictures.shape
-    figure = go.Figure(
-        go.Image(source=_png(montage(pictures)), hoverinfo="skip"),
-    )
+    figure = go.Figure(go.Image(source=_png(montage(pictures)), hoverinfo="skip"))
     for at, (k, i) in enumerate((k, i) for k in range(rows) for i in range(each)):
         figure.add_annotation(
             x=i * (width + _GAP) + (width - 1) / 2,
             y=k * (height + _below(height)) + height - 0.5,
-            text=_said(table["probability"].iloc[at]),
+            text=_written(table["probability"].iloc[at]) if at < len(table) else "",
             showarrow=False,
             yanchor="top",
             font={"size": 11, "color": colours.quiet},
@@ -87,7 +102,7 @@ def figure(table: pd.DataFrame, colours: Look, *, pictures: np.ndarray, names: S
     figure.update_yaxes(
         title_text="taught as class",
         tickvals=[k * (height + _below(height)) + (height - 1) / 2 for k in range(rows)],
-        ticktext=list(names),
+        ticktext=[plain(name) for name in table["class"].iloc[::each]],
         showgrid=False,
         zeroline=False,
         fixedrange=True,
@@ -109,5 +124,7 @@ def _below(height: int) -> int:
     return max(2, height // 4)
 
 
-def _said(probability: float) -> str:
+def _written(probability: float) -> str:
+    if not np.isfinite(probability):
+        return ""
     return f"{probability:.3f}" if probability >= 0.001 else "< 0.001"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from engine.theme import Look, fade
-from engine.views.base import ViewCard, styled
+from engine.views.base import Column, ViewCard, styled, typed
 
 CARD = ViewCard(
     title="One point under three ensembles",
@@ -17,6 +20,15 @@ CARD = ViewCard(
         "A network that forgot perfectly gives the blue curve the shape and place of the green one, wherever the "
         "orange one stood."
     ),
+)
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "low": Column("Lower edge of a bin of margins", "logits", 0.5),
+        "high": Column("Upper edge of the bin; the last bin holds its own", "logits", 0.75),
+        "original": Column("Original networks whose margin lies in the bin", "networks", 3),
+        "unlearned": Column("Unlearned networks whose margin lies in the bin", "networks", 11),
+        "oracle": Column("Oracles whose margin lies in the bin", "networks", 23),
+    }
 )
 
 ROLES = ("original", "unlearned", "oracle")
@@ -36,17 +48,17 @@ def frame(*, original: np.ndarray, unlearned: np.ndarray, oracle: np.ndarray, bi
     counts = {
         role: np.histogram(values, edges)[0] for role, values in zip(ROLES, (original, unlearned, oracle), strict=True)
     }
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], **counts})
+    return typed(COLUMNS, pd.DataFrame({"low": edges[:-1], "high": edges[1:], **counts}))
 
 
 def figure(table: pd.DataFrame, colours: Look, *, height: int = 260, names: bool = True) -> go.Figure:
     """Draw the three histograms as stepped outlines over one another, in their hues."""
     figure = go.Figure()
-    edges = np.append(table["low"].to_numpy(), table["high"].to_numpy()[-1])  # (bins + 1,)
+    edges = np.append(table["low"].to_numpy(), table["high"].to_numpy()[-1:])  # (bins + 1,)
     steps = np.repeat(edges, 2)  # (2 bins + 2,)
     for role in ROLES:
         counts = table[role].to_numpy()
-        heights = np.concatenate([[0], np.repeat(counts, 2), [0]])  # (2 bins + 2,)
+        heights = np.concatenate([[0], np.repeat(counts, 2), [0]])[: len(steps)]  # (2 bins + 2,), none without bins
         figure.add_trace(
             go.Scatter(
                 x=steps,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import plotly.graph_objects as go
 from engine.metrics.base import MetricError
 from engine.metrics.two_sample import kolmogorov_smirnov, welch
 from engine.theme import Look
-from engine.views.base import KLOM_RANGE, ViewCard, styled
+from engine.views.base import KLOM_RANGE, Column, ViewCard, number, plain, styled, tidy
 from engine.views.headline import ceiling_shape, floor_shapes, role_of
 
 CARD = ViewCard(
@@ -20,9 +21,24 @@ CARD = ViewCard(
     question="Which method treats this picture like networks that never saw it?",
     how=(
         "Each dot is the KLOM of this one picture, the green band its noise floor, what retrained networks score among "
-        "themselves; a single picture's floor is noisy, so small differences mean little. The table adds the "
-        "Kolmogorov-Smirnov distance and Welch's t against the oracles, with p-values for this picture alone."
+        "themselves; further left is better, and a dot in the band is as good as a retrain. A single picture's floor "
+        "is noisy, so small differences mean little. The table adds the Kolmogorov-Smirnov distance and Welch's t "
+        "against the oracles, with p-values for this picture alone."
     ),
+)
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "method": Column("The method's id in its run", "", "scrub"),
+        "name": Column("The method with its settings", "", "SCRUB"),
+        "klom": Column("KLOM of this point under the method", "nats", 2.5),
+        "floor": Column("Noise floor of this point: KLOM of two sets of retrained networks", "nats", 0.625),
+        "ks": Column("Kolmogorov-Smirnov distance between the margins of its networks and of the oracles", "", 0.375),
+        "ks_p": Column("Its p-value", "", 0.0625),
+        "t": Column("Welch's t of the same margins", "", 4.75),
+        "t_p": Column("Its p-value", "", 0.03125),
+        "margin": Column("Margin of the point, mean over the method's networks", "logits", 3.25),
+        "oracle_margin": Column("Margin of the point, mean over the oracles", "logits", 1.5),
+    }
 )
 
 
@@ -39,7 +55,7 @@ class Measured:
 
 
 def frame(measured: Sequence[Measured]) -> pd.DataFrame:
-    """Return one row per method: method, name, klom, floor, ks, ks_p, t, t_p, margin, oracle_margin (means, logits).
+    """Return one row per method, in the order given.
 
     A test that cannot be made (fewer than two networks, margins that are not finite) is missing.
     """
@@ -48,10 +64,10 @@ def frame(measured: Sequence[Measured]) -> pd.DataFrame:
         tests: dict[str, float] = {"ks": np.nan, "ks_p": np.nan, "t": np.nan, "t_p": np.nan}
         for name, test in (("ks", kolmogorov_smirnov), ("t", welch)):
             try:
-                found = test(oracle=one.oracle, unlearned=one.unlearned)
+                result = test(oracle=one.oracle, unlearned=one.unlearned)
             except MetricError:
                 continue
-            tests |= {name: found.statistic, f"{name}_p": found.p}
+            tests |= {name: result.statistic, f"{name}_p": result.p}
         rows.append(
             {
                 "method": one.method,
@@ -63,13 +79,12 @@ def frame(measured: Sequence[Measured]) -> pd.DataFrame:
                 "oracle_margin": float(one.oracle.mean()),
             }
         )
-    names = ["method", "name", "klom", "floor", "ks", "ks_p", "t", "t_p", "margin", "oracle_margin"]
-    return pd.DataFrame(rows, columns=names)
+    return tidy(COLUMNS, rows)
 
 
-def told(statistic: float, p: float) -> str:
-    """Return a statistic and its p-value as text, "not measured" when they are missing."""
-    if not np.isfinite(p):
+def with_p(statistic: float, p: float) -> str:
+    """Return a statistic and its p-value as text, "not measured" when one is missing."""
+    if not np.isfinite(statistic) or not np.isfinite(p):
         return "not measured"
     return f"{statistic:.2f}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
 
@@ -87,7 +102,7 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", height: int 
             x=table["klom"],
             y=place,
             mode="markers+text",
-            text=[f"{value:.1f}" for value in table["klom"]],
+            text=[f"{value:.1f}" if np.isfinite(value) else "" for value in table["klom"]],
             textposition=["middle left" if value > 9.5 else "middle right" for value in table["klom"]],
             textfont={"size": 11},
             marker={"size": 9, "color": [colours.hue(role_of(method)) for method in table["method"]]},
@@ -95,7 +110,8 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", height: int 
             unselected={"marker": {"opacity": 1}},
             customdata=table[["method"]].to_numpy(),
             hovertext=[
-                f"KLOM {r.klom:.2f}<br>KS {told(r.ks, r.ks_p)}<br>t {told(r.t, r.t_p)}" for r in table.itertuples()
+                f"KLOM {number(r.klom)}<br>KS {with_p(r.ks, r.ks_p)}<br>t {with_p(r.t, r.t_p)}"
+                for r in table.itertuples()
             ],
             hoverinfo="text",
             cliponaxis=False,
@@ -103,9 +119,8 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", height: int 
     )
     labels = []
     for method, name in zip(table["method"], table["name"], strict=True):
-        plain = "".join(c for c in str(name) if c not in "<>&")
         ink = colours.ink if method == chosen or not chosen else colours.quiet
-        bold = f"<b>{plain}</b>" if method == chosen else plain
+        bold = f"<b>{plain(name)}</b>" if method == chosen else plain(name)
         labels.append(f'<span style="color:{ink}">{bold}</span>')
     figure.update_yaxes(tickvals=place, ticktext=labels, range=[-0.6, len(table) - 0.4], fixedrange=True)
     figure.update_xaxes(range=list(KLOM_RANGE), tickvals=[0, 2, 4, 6, 8, 10], fixedrange=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import pandas as pd
 
-from engine.views.base import ViewCard
+from engine.views.base import Column, ViewCard, typed
 
 CARD = ViewCard(
     title="Points one by one",
@@ -14,6 +17,14 @@ CARD = ViewCard(
         "The number under a picture is its KLOM, the bar the same up to the ceiling, the green mark its noise "
         "floor. Click a picture to see the margins of every network on it."
     ),
+)
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "point": Column("Number of the point; training points come first", "", 12),
+        "klom": Column("KLOM of this point under the method", "nats", 2.5),
+        "floor": Column("Noise floor of this point: KLOM of two sets of retrained networks", "nats", 0.625),
+        "label": Column("Number of its class; -1 where it is not known", "", 3),
+    }
 )
 
 
@@ -28,7 +39,7 @@ def frame(
     values = klom[ids]  # (n,)
     order = np.argsort(-values if worst else values, kind="stable")[:most]
     chosen = ids[order]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "point": chosen,
             "klom": klom[chosen],
@@ -36,3 +47,4 @@ def frame(
             "label": labels[chosen] if labels is not None else np.full(len(chosen), -1),
         }
     )
+    return typed(COLUMNS, table)

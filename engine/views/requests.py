@@ -16,8 +16,8 @@ from plotly.subplots import make_subplots
 from engine.records import EARLIER, SPLITS
 from engine.theme import Look, fade
 from engine.views.base import CEILING, KLOM_RANGE, SPLIT_TITLES, ViewCard, styled
-from engine.views.curves import hue
 from engine.views.headline import REFERENCES
+from engine.views.palette import hue
 
 CARD = ViewCard(
     title="Request after request",
@@ -108,7 +108,7 @@ def figure(
     """Draw a quantity over the requests: four panels for KLOM and accuracy, one for compute and time.
 
     ``total`` is the number of requests, those to come included; ``shades`` each method's place in the palette
-    (:func:`engine.views.curves.places`).
+    (:func:`engine.views.palette.places`).
     """
     panels = list(PANELS) if quantity in ("klom", "accuracy") else ["forget"]
     titles = [PANELS[panel] for panel in panels] if len(panels) > 1 else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from engine.theme import Look, fade
-from engine.views.base import ViewCard, styled
+from engine.views.base import Column, ViewCard, plain, styled, tidy
 
 CARD = ViewCard(
     title="On the way",
@@ -20,6 +21,18 @@ CARD = ViewCard(
         "(mean and one standard deviation over networks), the orange line where the originals stood. A good run ends "
         "in the band; a line that crosses it and goes on shows unlearning past the target."
     ),
+)
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "method": Column("The method's id in its run", "", "scrub"),
+        "name": Column("The method with its settings", "", "SCRUB"),
+        "share": Column("Examples seen so far as a share of the method's run", "", 0.5),
+        "seen": Column("Examples seen so far by one network", "examples", 640),
+        "margin": Column("Margin of the point, mean over networks", "logits", 3.25),
+        "oracle": Column("Margin of the point under the oracles, mean over networks", "logits", 1.5),
+        "oracle_sd": Column("Standard deviation of that margin over the oracles", "logits", 0.75),
+        "original": Column("Margin of the point under the original networks, mean over networks", "logits", 8.0),
+    }
 )
 
 
@@ -58,7 +71,7 @@ def averaged(parts: Sequence[Mapping[str, np.ndarray]], point: int) -> tuple[np.
 
 
 def frame(tracks: Sequence[Track], *, oracle: np.ndarray, original: np.ndarray) -> pd.DataFrame:
-    """Return one row per method and frame: method, name, share (of its run), seen, margin, oracle, oracle_sd, original.
+    """Return one row per method and frame of its run.
 
     ``oracle`` and ``original`` are the margins (m,) of this point over networks.
     """
@@ -76,8 +89,7 @@ def frame(tracks: Sequence[Track], *, oracle: np.ndarray, original: np.ndarray) 
         for track in tracks
         for margin, seen in zip(track.margin, track.seen, strict=True)
     ]
-    names = ["method", "name", "share", "seen", "margin", "oracle", "oracle_sd", "original"]
-    return pd.DataFrame(rows, columns=names)
+    return tidy(COLUMNS, rows)
 
 
 def said(table: pd.DataFrame, method: str) -> str:
@@ -118,7 +130,7 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", height: int 
     for method in order:
         way = table[table["method"] == method]
         on = method == chosen or not chosen
-        name = "".join(c for c in str(way["name"].iloc[0]) if c not in "<>&")
+        name = plain(way["name"].iloc[0])
         figure.add_trace(
             go.Scatter(
                 x=way["share"],

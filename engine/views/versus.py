@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import plotly.graph_objects as go
 
 from engine.records import EARLIER, SPLITS
 from engine.theme import MARKER, Look, fade
-from engine.views.base import KLOM_RANGE, ViewCard, styled
+from engine.views.base import KLOM_RANGE, Column, ViewCard, largest, plain, styled, typed
 
 CARD = ViewCard(
     title="Two methods, point by point",
@@ -21,6 +22,16 @@ CARD = ViewCard(
         "95 % of retrained answers keep; click a dot to see its picture."
     ),
 )
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "point": Column("Number of the point; training points come first", "", 12),
+        "split": Column("Which points it belongs to", "", "forget", (*SPLITS, EARLIER)),
+        "first": Column("KLOM of this point under the first method", "nats", 2.5),
+        "second": Column("KLOM of this point under the second method", "nats", 3.75),
+        "difference": Column("How much further the second is from the oracles than the first", "nats", 1.25),
+        "floor": Column("Noise floor of this point: KLOM of two sets of retrained networks", "nats", 0.625),
+    }
+)
 
 _MOST = 1500
 """Dots at most: the most different ones, and others at even ranks."""
@@ -29,7 +40,7 @@ _MOST = 1500
 def frame(
     *, first: np.ndarray, second: np.ndarray, floor: np.ndarray, points: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
-    """Return one row per point: point, split, first, second, difference (second - first), floor.
+    """Return one row per point, split by split.
 
     ``first``, ``second`` and ``floor`` are KLOM (P,); ``points`` maps each split to its points' numbers.
     """
@@ -48,7 +59,7 @@ def frame(
                 }
             )
         )
-    return pd.concat(parts, ignore_index=True)
+    return typed(COLUMNS, pd.concat(parts, ignore_index=True))
 
 
 def said(table: pd.DataFrame, names: tuple[str, str], *, split: str) -> str:
@@ -65,8 +76,8 @@ def figure(
     table: pd.DataFrame,
     colours: Look,
     *,
-    names: tuple[str, str],
-    split: str,
+    names: tuple[str, str] = ("the first method", "the second"),
+    split: str = "forget",
     point: int | None = None,
     height: int = 420,
 ) -> go.Figure:
@@ -75,8 +86,7 @@ def figure(
     Custom data of a dot: (point, split).
     """
     part = _thinned(table[table["split"] == split], point)
-    largest = float(np.nanmax(part[["first", "second"]].to_numpy())) if len(part) else 0.0
-    reach = min(KLOM_RANGE[1], max(2.0, 1.06 * largest))
+    reach = min(KLOM_RANGE[1], max(2.0, 1.06 * largest(part[["first", "second"]])))
     figure = go.Figure()
     whole = table[table["split"] == split]["floor"].to_numpy()
     if len(whole) and np.isfinite(whole).all():
@@ -115,9 +125,8 @@ def figure(
             hovertemplate="point %{customdata[0]}<br>%{x:.2f} and %{y:.2f}<extra></extra>",
         )
     )
-    plain = ["".join(c for c in name if c not in "<>&") for name in names]
-    figure.update_xaxes(title_text=f"KLOM under {plain[0]} (nats)", range=[-0.02 * reach, reach], fixedrange=True)
-    figure.update_yaxes(title_text=f"KLOM under {plain[1]} (nats)", range=[-0.02 * reach, reach], fixedrange=True)
+    for update, name in ((figure.update_xaxes, names[0]), (figure.update_yaxes, names[1])):
+        update(title_text=f"KLOM under {plain(name)} (nats)", range=[-0.02 * reach, reach], fixedrange=True)
     figure.update_layout(showlegend=False, hovermode="closest", clickmode="event+select")
     return styled(figure, colours, height=height)
 

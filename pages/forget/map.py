@@ -277,6 +277,7 @@ def _behind(
         table().rename(columns={"picture": pool.noun}) if looked_at else pd.DataFrame(),
         figure,
         subject=f"{pool.name}; {len(chosen):,} {pool.noun}s chosen",
+        meanings={pool.noun if name == "picture" else name: column for name, column in datamap.COLUMNS.items()},
     )
 
 

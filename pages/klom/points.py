@@ -94,7 +94,7 @@ def _distribution(table: pd.DataFrame, shape: str, chosen: int, subject: str) ->
         on_click=lambda data: pick(int(data[0]), str(data[1])),
         alt=f"{distribution.CARD.title} of forget, retain and test set, {shape.lower()}",
     )
-    show.behind(distribution.card(shape), "distribution", table, figure, subject=subject)
+    show.behind(distribution.card(shape), "distribution", table, figure, subject=subject, meanings=distribution.COLUMNS)
 
 
 def _gallery(result: results.Result, table: pd.DataFrame, chosen: int) -> None:
@@ -170,4 +170,5 @@ def _versus(
     )
     subject = words.subject(run, [result, other], convention)
     columns = {"first": names[0], "second": names[1]}
-    show.behind(versus.CARD, "versus", table.rename(columns=columns), figure, subject=subject)
+    meanings = {columns.get(name, name): column for name, column in versus.COLUMNS.items()}
+    show.behind(versus.CARD, "versus", table.rename(columns=columns), figure, subject=subject, meanings=meanings)

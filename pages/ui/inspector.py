@@ -186,8 +186,8 @@ def _facts(images: Pictures | None, result: results.Result | None, seen: _Seen |
         floor = f", floor {row['floor']:.2f}" if np.isfinite(row["floor"]) else ""
         rows += [
             ("KLOM", f"{row['klom']:.2f}{floor}"),
-            ("KS distance", onepoint.told(row["ks"], row["ks_p"])),
-            ("Welch t", onepoint.told(row["t"], row["t_p"])),
+            ("KS distance", onepoint.with_p(row["ks"], row["ks_p"])),
+            ("Welch t", onepoint.with_p(row["t"], row["t_p"])),
         ]
         if seen.right:
             said = ", ".join(f"{role} {share:.0%}" for role, share in seen.right.items())
@@ -234,7 +234,7 @@ def _margins(result: results.Result, seen: _Seen, key: str, subject: str, *, tit
 
     figure = partial(margins.figure, table, height=_TALL)
     show.chart(figure, key, alt="Margins of this picture under originals, unlearned networks and oracles")
-    show.behind(margins.CARD, key, table, figure, subject=f"{subject}; method: {result.name}")
+    show.behind(margins.CARD, key, table, figure, subject=f"{subject}; method: {result.name}", meanings=margins.COLUMNS)
 
 
 def _methods(
@@ -257,7 +257,7 @@ def _methods(
     figure = partial(onepoint.figure, table, chosen=chosen)
     show.heading(onepoint.CARD)
     show.chart(figure, key, alt="KLOM of this picture under every method, with its noise floor")
-    show.behind(onepoint.CARD, key, table.drop(columns="method"), figure, subject=subject)
+    show.behind(onepoint.CARD, key, table.drop(columns="method"), figure, subject=subject, meanings=onepoint.COLUMNS)
 
 
 def _way(measured: Sequence[results.Result], seen: _Seen, number: int, chosen: str, key: str, subject: str) -> None:
@@ -290,4 +290,4 @@ def _way(measured: Sequence[results.Result], seen: _Seen, number: int, chosen: s
 
     figure = partial(trajectory.figure, table, chosen=chosen, height=_TALL)
     show.chart(figure, key, alt="Mean margin of this picture along each method's run, with the oracles' band")
-    show.behind(card, key, table.drop(columns="method"), figure, subject=subject)
+    show.behind(card, key, table.drop(columns="method"), figure, subject=subject, meanings=trajectory.COLUMNS)

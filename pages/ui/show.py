@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from engine.theme import LIGHT, Look, look
-from engine.views.base import CHART_CONFIG, ViewCard, as_html
+from engine.views.base import CHART_CONFIG, Column, ViewCard, as_html
 from pages.ui import frame, nouns
 
 Draw = Callable[[Look], go.Figure]
@@ -82,10 +82,15 @@ def behind(
     draw: Draw,
     *,
     subject: str,
+    meanings: Mapping[str, Column] | None = None,
     columns: dict[str, Any] | None = None,
     order: list[str] | None = None,
 ) -> None:
-    """Offer what lies behind a figure in one quiet row: how to read it, its table, and both downloads."""
+    """Offer what lies behind a figure in one quiet row: how to read it, its table, and both downloads.
+
+    ``meanings`` are the view's columns, whose headings explain themselves in the table; ``columns`` says how some of
+    them are written there.
+    """
     card = ViewCard(nouns.spoken(card.title), nouns.spoken(card.question), nouns.spoken(card.how))
     shown = st.segmented_control(
         "Behind this figure",
@@ -99,7 +104,7 @@ def behind(
         st.dataframe(
             table,
             hide_index=True,
-            column_config=columns,
+            column_config=_explained(meanings or {}, columns or {}),
             column_order=order,
             height="content" if len(table) < 30 else 360,
         )
@@ -122,3 +127,14 @@ def behind(
                 on_click="ignore",
                 help="Opens anywhere, without network.",
             )
+
+
+def _explained(meanings: Mapping[str, Column], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a table's columns are written, each with the meaning that its view documents where it has none."""
+    explained = dict(columns)
+    for name, column in meanings.items():
+        config = columns.get(name)
+        written = {"label": config} if isinstance(config, str) else config or {}
+        known = {part: value for part, value in written.items() if value is not None}
+        explained[name] = {"help": nouns.spoken(column.help), **known}
+    return explained

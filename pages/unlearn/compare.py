@@ -116,14 +116,15 @@ def differences(rows: Sequence[RunRow], letters: Mapping[str, str]) -> pd.DataFr
 def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
     measured = {letters[row.id]: parts.measured(row)[0] for row in rows}
     whole = view.overlaid(measured)
-    if whole.ways.empty:
+    methods = curves_view.ways(whole)
+    if methods.empty:
         return
     keys = {
         f"{letters[row.id]}|{method}": choice["key"]
         for row in rows
         for method, choice in zip(say.method_names(workspace.words(), row.recipe), row.recipe["methods"], strict=True)
     }
-    here = list(dict.fromkeys(keys[m] for m in whole.ways["method"] if m in keys))
+    here = list(dict.fromkeys(keys[m] for m in methods["method"] if m in keys))
     words = workspace.words()
     with st.container(horizontal=True, vertical_alignment="center", key="curve-switches"):
         common = _common(here, keys)
@@ -132,19 +133,19 @@ def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
         )
         shown = switch("Quantity", list(parts.SHOWN), key="curve", default="margin", name=lambda k: parts.SHOWN[k])
         axis = switch("Along", list(curves_view.AXES), key="along", default="step", name=lambda k: curves_view.AXES[k])
-    some = whole.ways[whole.ways["method"].map(keys) == method].reset_index(drop=True)
-    found = curves_view.Curves(some, whole.levels, whole.retrain)
+    table = whole[(whole["role"] != "unlearned") | (whole["method"].map(keys) == method)].reset_index(drop=True)
     quantities = tuple(curves_view.QUANTITIES) if shown == "all" else (shown,)
-    shades = {name: i for i, name in enumerate(dict.fromkeys(some["method"]))}
+    shades = {name: i for i, name in enumerate(dict.fromkeys(curves_view.ways(table)["method"]))}
 
     def draw(colours: Look) -> go.Figure:
         ids = ",".join(row.id for row in rows)
         return curves_view.figure(
-            found, colours, quantities=quantities, axis=axis, shades=shades, revision=f"{ids}|{axis}|{shown}|{method}"
+            table, colours, quantities=quantities, axis=axis, shades=shades, revision=f"{ids}|{axis}|{shown}|{method}"
         )
 
     show.heading(curves_view.CARD)
-    if (first := next((letter for letter, found in measured.items() if not found.levels.empty), "")) and len(rows) > 1:
+    first = next((letter for letter, one in measured.items() if (one["role"] != "unlearned").any()), "")
+    if first and len(rows) > 1:
         st.html(f'<p class="fs-small">The band and the orange line are those of run {first}.</p>')
     with st.container(key="curves"):
         curves.draw(
@@ -153,7 +154,14 @@ def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
             key="compare-chart",
             alt=f"Curves of {say.card_name(words, 'methods', method)} in {len(rows)} runs. Escape shows all.",
         )
-    show.behind(curves_view.CARD, "compared-curves", found.ways, draw, subject=", ".join(row.label for row in rows))
+    show.behind(
+        curves_view.CARD,
+        "compared-curves",
+        table,
+        draw,
+        subject=", ".join(row.label for row in rows),
+        meanings=curves_view.COLUMNS,
+    )
 
 
 def _common(here: Sequence[str], keys: Mapping[str, str]) -> str:

@@ -60,9 +60,10 @@ def _draw(run: RunRow, name: str, what: str, answer: Mapping[str, Any], *, key: 
     show.heading(card)
     if info["classes"] > len(names):
         st.html(f'<p class="fs-small">The first {len(names)} of {info["classes"]} classes.</p>')
-    draw = partial(view.figure, table, pictures=pictures, names=names)
+    draw = partial(view.figure, table, pictures=pictures)
     alt = f"Pictures of {what}, one row for each of the classes {', '.join(names)}"
     with st.container(key=key):
         show.picture(draw, f"{key}-chart", alt=alt)
         columns = {"probability": st.column_config.NumberColumn("probability of its class", format="%.4f")}
-        show.behind(card, key, table, draw, subject=f"{run.label}; {run.id}; first network", columns=columns)
+        subject = f"{run.label}; {run.id}; first network"
+        show.behind(card, key, table, draw, subject=subject, meanings=view.COLUMNS, columns=columns)

@@ -14,6 +14,7 @@ from engine.records import digest
 from engine.store import default_store
 from engine.theme import Look, look
 from engine.views import curves as view
+from engine.views import palette, standing
 from pages.ui import draft, frame, inspector, live, nouns, results, runs, say, show, workspace
 from pages.ui.controls import switch
 from pages.unlearn import curves
@@ -87,7 +88,8 @@ def _tick(run_id: str, was_over: bool, source: str) -> None:
             st.html('<p class="fs-lead">Nothing was measured on the way.</p>')
         return
     show.heading(view.CARD)
-    _said(run, found)
+    ways, now = view.ways(found), standing.now(found)
+    _summary(run, ways, now)
     with st.container(horizontal=True, vertical_alignment="center", key="curve-switches"):
         shown = switch("Quantity", list(SHOWN), key="curve", default="margin", name=lambda key: SHOWN[key])
         axis = switch("Along", list(view.AXES), key="along", default="step", name=lambda key: view.AXES[key])
@@ -97,27 +99,30 @@ def _tick(run_id: str, was_over: bool, source: str) -> None:
         curves.draw(figure, plotly_js=source, key="curves-chart", alt=alt(run, found, quantities))
 
     def draw(colours: Look) -> go.Figure:
-        return view.figure(found.nearest(_MOST), colours, quantities=quantities, axis=axis, shades=shades(run))
+        return view.figure(
+            standing.nearest(found, _MOST), colours, quantities=quantities, axis=axis, shades=shades(run)
+        )
 
     subject = ", ".join(say.subject(workspace.words(), run.recipe).values())
-    show.behind(view.CARD, "curves", found.ways, draw, subject=subject)
-    _took(run, found)
+    show.behind(view.CARD, "curves", found, draw, subject=subject, meanings=view.COLUMNS)
+    _took(run, now)
 
 
-def _said(run: RunRow, found: view.Curves) -> None:
-    said = view.sentence(found.standing) if not found.ways.empty else ""
-    models = int(found.ways["models"].max()) if not found.ways.empty else 0
+def _summary(run: RunRow, ways: pd.DataFrame, now: pd.DataFrame) -> None:
+    models = int(ways["models"].max()) if not ways.empty else 0
     whole = int(run.recipe["ensemble"]["models"])
     counted = f"{models} of {whole} networks" if models < whole else say.count(whole, "network")
-    methods = found.ways["method"].nunique()
+    methods = ways["method"].nunique()
     if methods > _MOST:
         counted += f"; {_MOST} of {methods} methods are drawn, the closest now"
-    st.html(f'<p class="fs-small strong">{say.escaped(said)} <span class="fs-quiet">{counted}.</span></p>')
+    st.html(
+        f'<p class="fs-small strong">{say.escaped(standing.sentence(now))} <span class="fs-quiet">{counted}.</span></p>'
+    )
 
 
-def alt(run: RunRow, found: view.Curves, quantities: Sequence[str]) -> str:
+def alt(run: RunRow, found: pd.DataFrame, quantities: Sequence[str]) -> str:
     """Say in words what the chart shows."""
-    names = ", ".join(dict.fromkeys(found.ways["name"])) or "no method yet"
+    names = ", ".join(dict.fromkeys(view.ways(found)["name"])) or "no method yet"
     what = ", ".join(view.QUANTITIES[q].lower() for q in quantities)
     return f"Curves of {what} on forget, retain and test set for {names}. {run.label}. Escape shows all."
 
@@ -141,9 +146,9 @@ def turn(run: RunRow) -> str:
     return f"Waiting: {say.count(before, 'run')} before yours" if before else ""
 
 
-def _took(run: RunRow, found: view.Curves) -> None:
+def _took(run: RunRow, now: pd.DataFrame) -> None:
     """Show what each method took, as shares of a retrain, and where it stands."""
-    table = took(run, found)
+    table = took(run, now)
     if table.empty:
         return
     percent = {
@@ -176,13 +181,13 @@ def _took(run: RunRow, found: view.Curves) -> None:
     )
 
 
-def took(run: RunRow, found: view.Curves) -> pd.DataFrame:
-    """Return one row per method of the recipe; NaN where something is not known yet.
+def took(run: RunRow, now: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per method of the recipe from where they stand; NaN where something is not known yet.
 
     ``done`` is 0 to 1, ``compute`` and ``time`` percent of a retrain, ``off`` standard deviations of the oracles, and
     the splits' columns accuracies in percent.
     """
-    here = {row["method"]: row for row in found.standing.to_dict("records")} if not found.ways.empty else {}
+    here = {row["method"]: row for row in now.to_dict("records")}
     states = run.progress.get("methods") or {}
     rows = []
     for method, name in say.method_names(workspace.words(), run.recipe).items():
@@ -210,7 +215,7 @@ def took(run: RunRow, found: view.Curves) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def measured(run: RunRow) -> tuple[view.Curves, str]:
+def measured(run: RunRow) -> tuple[pd.DataFrame, str]:
     """Return what a run measured on the way and a text that changes with it; all sessions share one look a second."""
     path = str(default_store())
     rows = _kept(path, run.id) if run.over else _fresh(path, run.id)
@@ -235,12 +240,12 @@ def _gathered(
     version: str,  # noqa: ARG001
     _rows: list[FramesRow],
     names: dict[str, str],
-) -> view.Curves:
-    return view.gather(_rows, names)
+) -> pd.DataFrame:
+    return view.frame(_rows, names)
 
 
 def drawn(
-    run: RunRow, found: view.Curves, version: str, quantities: tuple[str, ...], axis: str, *, dark: bool
+    run: RunRow, found: pd.DataFrame, version: str, quantities: tuple[str, ...], axis: str, *, dark: bool
 ) -> go.Figure:
     """Return the figure of a run, shared by all sessions that look at the same."""
     return _drawn(str(default_store()), run.id, version, quantities, axis, dark, found, shades(run))
@@ -249,7 +254,7 @@ def drawn(
 def shades(run: RunRow) -> dict[str, int]:
     """Return the place in the palette of each method of a run."""
     ids = say.method_names(workspace.words(), run.recipe)
-    return view.places({m: str(choice["key"]) for m, choice in zip(ids, run.recipe["methods"], strict=True)})
+    return palette.places({m: str(choice["key"]) for m, choice in zip(ids, run.recipe["methods"], strict=True)})
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
@@ -260,11 +265,11 @@ def _drawn(
     quantities: tuple[str, ...],
     axis: str,
     dark: bool,
-    _found: view.Curves,
+    _found: pd.DataFrame,
     _shades: dict[str, int],
 ) -> go.Figure:
     return view.figure(
-        _found.nearest(_MOST),
+        standing.nearest(_found, _MOST),
         look(dark=dark),
         quantities=quantities,
         axis=axis,

@@ -11,7 +11,7 @@ import streamlit as st
 from engine.queue import RunNote, RunRow
 from engine.records import digest
 from engine.store import default_store
-from engine.views import compare
+from engine.views import compare, curves
 from pages.ui import draft, runs, say, workspace
 from pages.unlearn import parts
 
@@ -151,7 +151,7 @@ def _best(store_path: str, run_id: str, status: str, _row: RunRow) -> dict[str, 
         forget = next((line for line in result.payload["rows"] if line["split"] == "forget"), None)
         if forget is not None and forget.get("klom_p95") is not None:
             found.append((forget["klom_p95"], forget.get("floor_p95"), result.method_id))
-    ways = parts.measured(_row)[0].ways
+    ways = curves.ways(parts.measured(_row)[0])
     if not found and ways.empty:
         return {}
     best = min(found) if found else (None, None, str(ways["method"].iloc[0]))

@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.queue import RunRow
 from engine.queue.sequences import Place, place_of
-from engine.views import curves
+from engine.views import palette
 from engine.views import requests as view
 from pages.ui import results, runs, say, show, workspace
 from pages.ui.controls import switch
@@ -72,7 +72,7 @@ def _draw(run_id: str) -> None:
         )  # fmt: skip
         ids = say.method_names(workspace.words(), run.recipe)
         keys = {m: str(choice["key"]) for m, choice in zip(ids, run.recipe["methods"], strict=True)}
-        figure = partial(view.figure, table, quantity=quantity, total=where.total, shades=curves.places(keys))
+        figure = partial(view.figure, table, quantity=quantity, total=where.total, shades=palette.places(keys))
         asked = ", ".join(f"{i}. {say.forget_name(one)}" for i, one in enumerate(where.asked, start=1))
         alt = f"{view.QUANTITIES[quantity]} of each method over {where.total} requests: {asked}"
         show.chart(figure, "requests", alt=alt)

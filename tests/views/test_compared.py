@@ -78,9 +78,9 @@ def test_every_method_has_klom_floor_and_both_tests_at_a_point():
     assert scrub["margin"] == pytest.approx(5, abs=0.5)
     assert np.isnan(ascent["ks"])
     assert np.isnan(ascent["t_p"])
-    assert onepoint.told(scrub["ks"], scrub["ks_p"]).endswith("p < 0.001")
-    assert onepoint.told(0.25, 0.5) == "0.25, p = 0.500"
-    assert onepoint.told(ascent["t"], ascent["t_p"]) == "not measured"
+    assert onepoint.with_p(scrub["ks"], scrub["ks_p"]).endswith("p < 0.001")
+    assert onepoint.with_p(0.25, 0.5) == "0.25, p = 0.500"
+    assert onepoint.with_p(ascent["t"], ascent["t_p"]) == "not measured"
 
 
 def test_each_dot_stands_at_its_klom_beside_its_own_floor():

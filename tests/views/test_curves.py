@@ -7,7 +7,7 @@ import pytest
 from engine.queue import FramesRow
 from engine.records import SPLITS
 from engine.theme import DARK, LIGHT
-from engine.views import compare, curves
+from engine.views import compare, curves, palette, standing
 
 NAMES = {"scrub": "SCRUB", "gradient_ascent": "Gradient ascent"}
 
@@ -54,68 +54,68 @@ def rows(*, second=True):
 
 
 def at(found, step, split="forget", method="scrub"):
-    ways = found.ways
+    ways = curves.ways(found)
     return ways[(ways["method"] == method) & (ways["split"] == split) & (ways["step"] == step)].iloc[0]
 
 
 def test_chunks_weigh_by_their_networks_and_the_spread_is_that_of_all_together():
-    here = at(curves.gather(rows(), NAMES), 5)
+    here = at(curves.frame(rows(), NAMES), 5)
     assert here["margin"] == pytest.approx((4 * 4.0 + 12 * 6.0) / 16)
     between = (4 * (4.0 - 5.5) ** 2 + 12 * (6.0 - 5.5) ** 2) / 16
     assert here["margin_sd"] == pytest.approx(math.sqrt(0.25 + between))
     assert here["models"] == 16
-    assert at(curves.gather(rows(), NAMES), 10)["models"] == 4, "a chunk that is not as far does not count"
+    assert at(curves.frame(rows(), NAMES), 10)["models"] == 4, "a chunk that is not as far does not count"
 
 
 def test_compute_and_time_are_shares_of_a_retrain_once_an_oracle_is_there():
-    found = curves.gather(rows(), NAMES)
+    found = curves.frame(rows(), NAMES)
     assert at(found, 10)["share"] == pytest.approx(3000 / 6000)
-    without = curves.gather([row for row in rows() if row.method_id == "scrub"], NAMES)
+    without = curves.frame([row for row in rows() if row.method_id == "scrub"], NAMES)
     assert math.isnan(at(without, 10)["share"])
-    assert found.standing.iloc[0]["time_share"] == pytest.approx(2.5 / 20), "where most networks are"
+    assert standing.now(found).iloc[0]["time_share"] == pytest.approx(2.5 / 20), "where most networks are"
 
 
 def test_methods_keep_the_recipes_order_and_unknown_ones_stay_out():
     some = [*rows(), FramesRow("r", "gradient_ascent", "00000-00004", (frame(0, 8.0),)),
             FramesRow("r", "else", "00000-00004", (frame(0, 1.0),))]  # fmt: skip
-    assert list(dict.fromkeys(curves.gather(some, NAMES).ways["method"])) == list(NAMES)
+    assert list(dict.fromkeys(curves.ways(curves.frame(some, NAMES))["method"])) == list(NAMES)
 
 
 def test_a_frame_without_a_quantity_leaves_a_gap_and_no_zero():
     old = frame(0, 8.0)
     for split in SPLITS:
         del old[split]["loss"], old[split]["loss_sd"]
-    found = curves.gather([FramesRow("r", "scrub", "00000-00004", (old,))], NAMES)
+    found = curves.frame([FramesRow("r", "scrub", "00000-00004", (old,))], NAMES)
     assert math.isnan(at(found, 0)["loss"])
     drawn = curves.figure(found, LIGHT, quantities=("loss",))
     assert [trace.y for trace in drawn.data] == [(None,)] * 3
 
 
 def test_nothing_measured_is_an_empty_figure_and_not_an_error():
-    found = curves.gather([], NAMES)
+    found = curves.frame([], NAMES)
     assert found.empty
-    assert found.standing.empty
+    assert standing.now(found).empty
     assert len(curves.figure(found, LIGHT).data) == 0
-    only = curves.gather([reference("oracle", 2.0)], NAMES)
+    only = curves.frame([reference("oracle", 2.0)], NAMES)
     assert {trace.uid for trace in curves.figure(only, LIGHT).data} >= {"@oracle|margin|forget", "@band|margin|test"}
 
 
 def test_the_band_is_mean_and_sd_of_the_oracles_and_spans_the_axis():
-    drawn = curves.figure(curves.gather(rows(), NAMES), LIGHT)
+    drawn = curves.figure(curves.frame(rows(), NAMES), LIGHT)
     band = next(trace for trace in drawn.data if trace.uid == "@band|margin|forget")
     assert set(band.y) == {1.0, 3.0}
     assert max(band.x) == 10, "to where the method will end, from its first frame on"
     early = [r for r in rows(second=False) if r.method_id != "scrub"]
     early.append(FramesRow("r", "scrub", "00000-00004", (frame(0, 8.0), frame(5, 4.0))))
     for axis, end in (("step", 10), ("seen", 640), ("share", 0.5)):
-        drawn = curves.figure(curves.gather(early, NAMES), LIGHT, axis=axis)
+        drawn = curves.figure(curves.frame(early, NAMES), LIGHT, axis=axis)
         assert max(next(t for t in drawn.data if t.uid == "@band|margin|forget").x) == pytest.approx(end), axis
 
 
 def test_every_trace_keeps_its_name_while_methods_come_in_so_that_hidden_lines_stay_hidden():
-    first = curves.figure(curves.gather(rows(second=False), NAMES), LIGHT, revision="a")
+    first = curves.figure(curves.frame(rows(second=False), NAMES), LIGHT, revision="a")
     more = [*rows(), FramesRow("r", "gradient_ascent", "00000-00004", (frame(0, 8.0),))]
-    second = curves.figure(curves.gather(more, NAMES), LIGHT, revision="a")
+    second = curves.figure(curves.frame(more, NAMES), LIGHT, revision="a")
     assert {trace.uid for trace in first.data} < {trace.uid for trace in second.data}
     assert len({trace.uid for trace in second.data}) == len(second.data)
     assert first.layout.uirevision == second.layout.uirevision == "a"
@@ -127,7 +127,7 @@ def test_a_tick_carries_little():
     for method in names:
         frames = tuple(frame(i, 8.0 / 3 - i / 7, total=12) for i in range(13))
         whole += [FramesRow("r", method, f"{20 * i:05d}-{20 * i + 20:05d}", frames) for i in range(5)]
-    drawn = curves.figure(curves.gather(whole, names), LIGHT)
+    drawn = curves.figure(curves.frame(whole, names), LIGHT)
     assert len(json.dumps(drawn.to_plotly_json(), default=str)) < 40_000
 
 
@@ -144,7 +144,7 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK])
 def test_method_colours_are_legible_and_never_an_originals_or_an_oracles(colours):
-    shades = [curves.hue(place, colours) for place in range(-3, 8)]
+    shades = [palette.hue(place, colours) for place in range(-3, 8)]
     assert len(set(shades)) == len(shades)
     assert all(contrast(shade, colours.paper) >= 3 for shade in shades)
     assert not set(shades) & {colours.original, colours.oracle}
@@ -158,15 +158,15 @@ def test_method_colours_are_legible_and_never_an_originals_or_an_oracles(colours
 
 
 def test_references_are_grey_and_methods_count_without_them():
-    found = curves.places({"a": "do_nothing", "b": "scrub", "c": "retrain", "d": "oracle_matching"})
+    found = palette.places({"a": "do_nothing", "b": "scrub", "c": "retrain", "d": "oracle_matching"})
     assert found == {"a": -1, "b": 0, "c": -2, "d": 1}
 
 
 def test_the_sentence_names_who_is_inside_and_who_passed():
     some = [*rows(second=False), FramesRow("r", "gradient_ascent", "00000-00004", (frame(10, -3.0),))]
-    said = curves.sentence(curves.gather(some, NAMES).standing)
-    assert said == "Among the oracles on the forget set: SCRUB. Below them: Gradient ascent."
-    assert "No method" in curves.sentence(curves.gather([rows()[0], rows()[3]], NAMES).standing)
+    summary = standing.sentence(standing.now(curves.frame(some, NAMES)))
+    assert summary == "Among the oracles on the forget set: SCRUB. Below them: Gradient ascent."
+    assert "No method" in standing.sentence(standing.now(curves.frame([rows()[0], rows()[3]], NAMES)))
 
 
 RECIPE = {
@@ -213,28 +213,28 @@ def test_numbers_side_by_side_put_the_best_on_the_forget_set_first():
 
 
 def test_curves_of_several_runs_lie_over_each_other():
-    one, two = curves.gather(rows(), NAMES), curves.gather(rows(second=False), NAMES)
+    one, two = curves.frame(rows(), NAMES), curves.frame(rows(second=False), NAMES)
     whole = compare.overlaid({"A": one, "B": two})
-    assert list(dict.fromkeys(whole.ways["name"])) == ["A SCRUB", "B SCRUB"]
+    assert list(dict.fromkeys(whole["name"])) == ["A SCRUB", "B SCRUB", "Original", "Oracle"]
     assert len({t.uid for t in curves.figure(whole, DARK).data}) == len(curves.figure(whole, DARK).data)
-    assert compare.overlaid({"A": curves.gather([], NAMES)}).ways.empty
+    assert compare.overlaid({"A": curves.frame([], NAMES)}).empty
 
 
 def test_a_method_that_starts_from_scratch_does_not_press_the_others_into_one_line():
     fresh = FramesRow("r", "partial_retrain", "00000-00004", (frame(0, -300.0), frame(5, 1.0), frame(10, 1.5)))
     names = {**NAMES, "partial_retrain": "Partial retrain"}
-    picture = curves.figure(curves.gather([*rows(), fresh], names), LIGHT)
+    picture = curves.figure(curves.frame([*rows(), fresh], names), LIGHT)
     low, high = picture.layout.yaxis.range
     assert -5 < low < 1.0, "the oracle's band and the end of the retrain are in view, its start is not"
     assert high > 9.0, "the original's band as well"
-    assert curves.figure(curves.gather(rows(), NAMES), LIGHT).layout.yaxis.range is None
+    assert curves.figure(curves.frame(rows(), NAMES), LIGHT).layout.yaxis.range is None
 
 
 def test_of_many_methods_the_closest_to_the_oracle_are_drawn():
-    found = curves.gather(rows(), NAMES)
-    methods = list(dict.fromkeys(found.ways["method"]))
-    away = found.standing.set_index("method")["off_forget"].abs()
-    fewer = found.nearest(len(methods) - 1)
-    (left_out,) = set(methods) - set(fewer.ways["method"])
-    assert away[left_out] == away[[m for m in methods if not m.startswith(tuple(curves.PLAIN))]].max()
-    assert found.nearest(99) is found
+    found = curves.frame(rows(), NAMES)
+    methods = list(dict.fromkeys(curves.ways(found)["method"]))
+    away = standing.now(found).set_index("method")["off_forget"].abs()
+    fewer = standing.nearest(found, len(methods) - 1)
+    (left_out,) = set(methods) - set(fewer["method"])
+    assert away[left_out] == away[[m for m in methods if not m.startswith(tuple(palette.PLAIN))]].max()
+    assert standing.nearest(found, 99) is found

@@ -32,7 +32,7 @@ def test_the_table_and_the_figure_name_class_and_probability():
     assert table["picture"].tolist() == [1, 2, 1, 2]
     pictures = np.zeros((2, 2, 1, 3, 3), np.float32)
     for colours in (LIGHT, DARK):
-        figure = exhibit.figure(table, colours, pictures=pictures, names=["cat", "dog"])
+        figure = exhibit.figure(table, colours, pictures=pictures)
         assert [a.text for a in figure.layout.annotations] == ["0.100", "0.200", "0.300", "< 0.001"]
         assert figure.data[0].source.startswith("data:image/png;base64,"), "not numbers by the million"
         assert list(figure.layout.yaxis.ticktext) == ["cat", "dog"]

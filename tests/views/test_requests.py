@@ -7,7 +7,7 @@ import pytest
 from engine.theme import DARK, LIGHT
 from engine.views import requests
 from engine.views.base import as_html
-from engine.views.curves import hue, places
+from engine.views.palette import hue, places
 
 SPLITS = ("forget", "retain", "test", "earlier")
 
