@@ -15,7 +15,19 @@ from engine.store import Store, StoreError
 from engine.store.files import replace_file
 
 ENGINE = Path(__file__).resolve().parent
-EXTRAS = ("order", "needs", "reads", "last_convolution", "smallest", "forms", "exhibits", "tabular")
+EXTRAS = (
+    "order",
+    "needs",
+    "reads",
+    "last_convolution",
+    "smallest",
+    "forms",
+    "exhibits",
+    "tabular",
+    "about",
+    "over",
+    "requires",
+)
 
 
 def describe() -> dict[str, Any]:
@@ -23,6 +35,7 @@ def describe() -> dict[str, Any]:
 
     Imports every plug-in, and so torch: about two seconds in a fresh process.
     """
+    from engine.analyses import analyses
     from engine.data import datasets
     from engine.forget import selectors
     from engine.metrics import metrics
@@ -35,6 +48,7 @@ def describe() -> dict[str, Any]:
         "forget": selectors(),
         "methods": unlearners(),
         "metrics": metrics(),
+        "analyses": analyses(),
     }
     found: dict[str, Any] = {name: [_plugin(p) for p in known.values()] for name, known in families.items()}
     for name, settings in (("training", Training), ("ensemble", EnsembleSize), ("measuring", Measuring)):

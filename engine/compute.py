@@ -467,9 +467,8 @@ def _words(flight: Flight) -> str:
         "trained": "training " + _ROLES.get(role, f"{role}s"),
         "unlearned": f"unlearning with {job.method}",
         "evaluation": f"measuring {job.method}",
-        "map": "laying out the map",
-        "columns": "comparing the pictures",
-        "exhibit": "making pictures",
+        "analysis": str(job.inputs.get("doing", "analysing")),
+        "exploration": str(job.inputs.get("doing", "analysing")),
         "lesson": f"learning the unlearner of {job.method}",
         "table": "looking at the table",
     }

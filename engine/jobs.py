@@ -23,7 +23,7 @@ CURVE_POINTS = 500
 """Most points per split behind a curve; the final margins are always measured on every point."""
 
 Kind = Literal[
-    "data", "probe", "forget", "trained", "lesson", "unlearned", "evaluation", "map", "columns", "exhibit", "table"
+    "data", "probe", "forget", "trained", "lesson", "unlearned", "evaluation", "analysis", "exploration", "table"
 ]
 
 

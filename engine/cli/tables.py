@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from engine.queue import ComputeRow, Queue, RunRow
 from engine.records import SPLITS, Recipe
@@ -90,6 +93,19 @@ def markdown(found: Mapping[str, Any]) -> str:
         lines.append(f"| {name} | " + " | ".join([*cells, *cost]) + " |")
     lines += [f"| {method} | {why.replace('|', '/')} | | | | | | | |" for method, why in found["stopped"].items()]
     return "\n".join(lines)
+
+
+def records(table: pd.DataFrame) -> str:
+    """Return a data frame as text, numbers with four digits after the point."""
+    rows = [
+        tuple(_number(v, 4) if isinstance(v, float) and math.isfinite(v) else _blank(v) for v in row)
+        for row in table.itertuples(index=False)
+    ]
+    return _aligned(tuple(map(str, table.columns)), rows)
+
+
+def _blank(value: object) -> str:
+    return "-" if isinstance(value, float) else str(value)
 
 
 def plugins(found: Sequence[Mapping[str, Any]]) -> str:

@@ -6,6 +6,7 @@ kept, the parts are read from the specs in its results.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from typing import Any
 from engine.queue.queue import USES, Queue
 from engine.queue.rows import RunRow
 from engine.queue.shelf import Shelf
-from engine.store import Piece, Store
+from engine.store import Piece, Store, StoreError
+from engine.store.measurements import ANALYSIS, networks_of
 from engine.store.uploads import discard, path_of
 
-OWNED = ("trained", "unlearned", "evaluation", "forget", "lesson")
-"""Kinds that belong to runs; probes, maps and decoded data serve whoever comes next."""
+OWNED = ("trained", "unlearned", "evaluation", "forget", "lesson", ANALYSIS)
+"""Kinds that belong to runs; probes, explorations and decoded data serve all who come."""
 FRESH = 60.0
 
 
@@ -74,7 +76,8 @@ def disk_use(queue: Queue, store: Store, runs: Iterable[RunRow]) -> tuple[dict[s
         StoreError: the store cannot be read.
     """
     present = {piece: size for piece, size in store.pieces().items() if piece.kind in OWNED}
-    needs = {run.id: used(queue, store, run.id) & present.keys() for run in runs}
+    based = _analyses(store, present)
+    needs = {run.id: _with_analyses(used(queue, store, run.id), based) & present.keys() for run in runs}
     users: dict[Piece, int] = {}
     for pieces in needs.values():
         for piece in pieces:
@@ -93,7 +96,7 @@ def delete_run(queue: Queue, store: Store, run_id: str) -> int:
     Raises:
         StoreError: there is no such run, it is not over, or the store may not be changed.
     """
-    pieces = used(queue, store, run_id)
+    pieces = _with_analyses(used(queue, store, run_id), _analyses(store, store.pieces()))
     queue.delete(run_id)
     return store.free(_unneeded(queue, store, pieces)) + free_uploads(queue, store)
 
@@ -129,6 +132,24 @@ def free_uploads(queue: Queue, store: Store) -> int:
     )
 
 
+def _analyses(store: Store, pieces: Iterable[Piece]) -> dict[Piece, frozenset[Piece]]:
+    """Return the analyses of networks among ``pieces``, each with the parts of the networks that it looked at.
+
+    No run notes them, because they are asked for later and by anyone; their specs say what they are of.
+    """
+    based = {}
+    for piece in pieces:
+        if piece.kind == ANALYSIS:
+            with contextlib.suppress(StoreError):  # deleted meanwhile
+                based[piece] = frozenset(networks_of(store, store.spec(piece.kind, piece.key), piece.part))
+    return based
+
+
+def _with_analyses(used: frozenset[Piece], based: Mapping[Piece, frozenset[Piece]]) -> frozenset[Piece]:
+    """Return the parts a run uses and the analyses of its networks."""
+    return used | {analysis for analysis, networks in based.items() if networks <= used}
+
+
 def _unneeded(queue: Queue, store: Store, pieces: Iterable[Piece]) -> list[Piece]:
     """Return those of ``pieces`` that belong to runs and that no run needs.
 
@@ -137,5 +158,6 @@ def _unneeded(queue: Queue, store: Store, pieces: Iterable[Piece]) -> list[Piece
     runs = queue.runs(limit=1_000_000)
     if any(not run.over and not (queue.recall(USES + run.id) or {}).get("complete") for run in runs):
         return []
-    needed = frozenset(piece for run in runs for piece in used(queue, store, run.id))
+    based = _analyses(store, pieces)
+    needed = {piece for run in runs for piece in _with_analyses(used(queue, store, run.id), based)}
     return sorted(piece for piece in set(pieces) - needed if piece.kind in OWNED)

@@ -6,7 +6,7 @@ import torch
 
 from engine.jobs import Hooks, Job
 from engine.store import Store
-from engine.work import exploring, learning, measuring, reading, training
+from engine.work import analysing, learning, measuring, reading, training
 
 _WORK = {
     "data": reading.data,
@@ -15,9 +15,8 @@ _WORK = {
     "trained": training.trained,
     "unlearned": training.unlearned,
     "evaluation": measuring.evaluation,
-    "map": exploring.layout,
-    "columns": exploring.columns,
-    "exhibit": training.exhibit,
+    "analysis": analysing.analysis,
+    "exploration": analysing.analysis,
     "lesson": learning.lesson,
     "table": reading.table,
 }

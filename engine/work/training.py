@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +35,6 @@ from engine.work.watching import Diverged, Watch, check_margins, measure, settle
 _CPU = torch.device("cpu")
 PROBE_SECONDS = 0.5
 """How long each strategy is timed."""
-EXHIBITED = 8
-"""Pictures of each class that a method shows of what it makes."""
-EXHIBITED_CLASSES = 12
-"""Classes of which it shows them: more would be a page nobody scrolls, and megabytes of it."""
 CLEARLY = 1.25
 """How many times faster the loop must be to be chosen. Both strategies agree only to rounding, so a choice that flips
 with the noise of a clock would make two runs of one recipe differ in their last digits."""
@@ -198,30 +193,6 @@ def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: 
         "trajectory_seen": np.array([frame["seen"] for frame in watch.frames], dtype=np.int64),  # (frames,)
     }
     _publish(artefact, job, result, watch, points, hooks, device, extra)
-
-
-def exhibit(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
-    """Keep the pictures that one method makes on its way, of the first model of a chunk and the first dozen classes.
-
-    ``pictures`` float32 (K, n, c, h, w), normalised; ``classes`` int64 (K,); ``sure`` float32 (K, n), the probability
-    that the original gives to the class a picture was made for.
-    """
-    spec = job.spec["unlearned"]
-    data = load_data(store, job.inputs["dataset"], spec["original"]["data"], hooks)
-    method, original, task, seed = request(store, data, spec, job, device)
-    hooks.progress(0.3, f"making {method.exhibits}")
-    made = method.exhibit(original, task, seed=seed, most=EXHIBITED)
-    classes = len(made.classes)
-    made = replace(made, pictures=made.pictures[:EXHIBITED_CLASSES], classes=made.classes[:EXHIBITED_CLASSES])
-    logits = original[:1].logits_shared(made.pictures.flatten(0, 1))[0]  # (K * n, C)
-    sure = logits.softmax(dim=1).unflatten(0, made.pictures.shape[:2])  # (K, n, C)
-    rows = torch.arange(len(made.classes), device=device)
-    with artefact.write(job.part) as out:
-        out.arrays("pictures", made.pictures.cpu().numpy())
-        out.arrays("classes", made.classes.cpu().numpy())
-        out.arrays("sure", sure[rows, :, made.classes].cpu().numpy())
-        names = [data.classes[int(c)] for c in made.classes]
-        out.json("info", {"names": names, "classes": classes, "what": method.exhibits})
 
 
 def request(

@@ -15,7 +15,8 @@ import numpy as np
 from engine.data.digits import Digits
 from engine.metrics.klom import floor, klom
 from engine.queue import Queue
-from engine.store import Store
+from engine.store import Artefact, Store
+from engine.store.measurements import EXPLORATION, exploration_spec
 
 METHODS = ("do_nothing", "gradient_descent", "scrub", "oracle_matching")
 SHIFT = {"do_nothing": 1.0, "gradient_descent": 0.75, "scrub": -0.35, "oracle_matching": 0.08}
@@ -165,6 +166,13 @@ def put(store: Store, kind: str, spec: Mapping[str, Any], part: str, **arrays: n
     with store.artefact(kind, spec).write(part) as out:
         for name, array in arrays.items():
             out.arrays(name, array)
+
+
+def explored(store: Store, data_hash: str, *, original: Mapping[str, Any] | None = None, **analysis: str) -> Artefact:
+    """Return the artefact of a map, or of the columns, of a data set; by pixels unless through an ``original``."""
+    choice = {"through": "pixels" if original is None else "network", **analysis}
+    named = {} if original is None else {"original": original, "part": "00000-00020"}
+    return store.artefact(EXPLORATION, exploration_spec(choice, data_hash, **named))
 
 
 def unfinished(path: Path, *, share: float = 0.4) -> str:
