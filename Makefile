@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PORT ?= 8501
 JOBS ?= 2
 
-.PHONY: app test demo screenshots setup lint format browser clean
+.PHONY: app test demo screenshots tree setup lint format browser clean
 
 app: setup  ## serve the app on the loopback address
 	$(BIN)/python -m pages.server.serve --server.port $(PORT)
@@ -17,11 +17,14 @@ test: setup $(VENV)/.installed-dev browser lint  ## run every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
-demo: setup  ## run the README's experiments and print their tables
+demo: setup  ## run the experiments of docs/results.md and print their tables
 	$(BIN)/python -m engine demo
 
 screenshots: setup $(VENV)/.installed-dev browser  ## draw the pictures of every page into assets/screenshots
 	$(BIN)/python assets/make_screenshots.py
+
+tree:  ## write docs/tree.md from the first line of every file
+	$(PYTHON) docs/make_tree.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

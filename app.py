@@ -1,4 +1,4 @@
-"""Forgetscope: `make app` serves it. The router and the frame; every page is a file in ``pages``."""
+"""The router and the frame around every page, a folder of ``pages`` each; ``make app`` serves it."""
 
 import streamlit as st
 

@@ -29,11 +29,13 @@ from benchmarks._common import hardware
 from engine.curvature import flatten
 from engine.data import datasets
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.models import architectures
 from engine.models.base import Net
+from engine.record import TrainingRecord
 from engine.records import Training
-from engine.task import ForgetTask, Images, TrainingRecord
-from engine.train import last, path, train
+from engine.task import ForgetTask
+from engine.train import last, train
 from engine.unlearners import unlearners
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -57,16 +59,18 @@ def prepared(
     forget = torch.from_numpy(np.random.default_rng(0).choice(len(images), 50, replace=False)).to(DEVICE)
     kept = torch.ones(len(images), dtype=torch.bool, device=DEVICE)
     kept[forget] = False
-    initial = Ensemble.initial(net, device=DEVICE, strategy="stacked", **about)
+
+    def record(originals: Ensemble) -> TrainingRecord:
+        where = {"seed": about["seed"], "role": about["role"], "size": len(images), "forget": forget}
+        return TrainingRecord(original=originals, training=training, _gradients=lambda: gradients, **where)
+
     task = ForgetTask(
         net=net,
         training=training,
         reads=unlearners()["deltagrad"].card.reads,
         _forget=images.take(forget),
         _retain=images.take(kept.nonzero()[:, 0]),
-        _record=lambda _: TrainingRecord(
-            initial, torch.empty(0), lambda: path(training, len(images), forget, gradients, **about)
-        ),
+        _reads={"training record": record},
     )
     return original, task, seconds
 

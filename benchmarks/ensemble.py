@@ -28,10 +28,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks._common import hardware
 from engine.data import datasets
+from engine.images import Images
 from engine.models import architectures
 from engine.models.base import Net
 from engine.records import Training
-from engine.task import Images
 from engine.train import last, train
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

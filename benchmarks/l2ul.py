@@ -34,14 +34,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._common import hardware  # noqa: E402 - beside this folder
+from engine.curvature import flatten, unflatten  # noqa: E402
 from engine.data import datasets  # noqa: E402
 from engine.data.split import held_out  # noqa: E402
 from engine.ensemble import Ensemble  # noqa: E402
-from engine.lesson import Lesson, flat, learn, unflat  # noqa: E402
+from engine.images import Images  # noqa: E402
+from engine.lesson import Lesson, learn  # noqa: E402
 from engine.models import architectures  # noqa: E402
 from engine.models.base import Net  # noqa: E402
 from engine.records import Training  # noqa: E402
-from engine.task import Images  # noqa: E402
 from engine.train import last, train  # noqa: E402
 from engine.unlearners import unlearners  # noqa: E402
 
@@ -97,7 +98,7 @@ def fitted(net: Net, images: Images, training: Training, gone: Tensor) -> Ensemb
     weights[0, gone] = 0
     row = _train(net, images, training, torch.arange(len(images))[None], weights, 0, "original", [0])
     like = Ensemble.initial(net, seed=0, role="original", ids=[0], device=CPU, strategy="stacked")
-    return Ensemble(net, unflat(row, like.params), like.buffers, (0,))
+    return Ensemble(net, unflatten(row, like.params), like.buffers, (0,))
 
 
 def accuracy(ensemble: Ensemble, images: Images) -> float:
@@ -116,7 +117,7 @@ def answered(lesson: Lesson, original: Ensemble, forget: Images) -> tuple[Ensemb
 
 def gain(original: Ensemble, unlearned: Ensemble, retrained: Ensemble) -> float:
     """Return the distance to the retrained weights over that of doing nothing."""
-    first, made, wanted = (flat(e.params) for e in (original, unlearned, retrained))
+    first, made, wanted = (flatten(e.params) for e in (original, unlearned, retrained))
     return float((made - wanted).norm() / (first - wanted).norm())
 
 
@@ -126,7 +127,7 @@ def requests(task: Task, model: str, sizes: Sequence[int], number: int, settings
     net = Net(architectures()[key](**own), task.shape, task.classes)
     training, method = Training(), unlearners()["l2ul"](**settings)
     begun = time.perf_counter()
-    lesson = learn(net, task.train, training, method.teaching(), seed=0, ids=[0])
+    lesson = learn(net, task.train, training, method, seed=0, ids=[0])
     learning = time.perf_counter() - begun
     original = fitted(net, task.train, training, torch.empty(0, dtype=torch.long))
     kinds = [(f"random {size}", None, size) for size in sizes]
@@ -150,7 +151,7 @@ def requests(task: Task, model: str, sizes: Sequence[int], number: int, settings
             retrained = fitted(net, task.train, training, gone)
             unlearned = answered(lesson, original, forget)[0]
             found["ms"] += [answered(lesson, original, forget)[1] for _ in range(5)]
-            first, made, wanted = (flat(e.params) for e in (original, unlearned, retrained))
+            first, made, wanted = (flatten(e.params) for e in (original, unlearned, retrained))
             found["left"].append(float((made - wanted).square().sum()))
             found["nothing"].append(float((first - wanted).square().sum()))
             for who, ensemble in (("n", original), ("u", unlearned), ("r", retrained)):
@@ -186,7 +187,7 @@ def contaminated(model: str, dirty: Sequence[int], settings: dict[str, object]) 
         training, method = Training(), unlearners()["l2ul"](**settings)
         gone = torch.arange(500, 500 + count)
         original = fitted(net, task.train, training, torch.empty(0, dtype=torch.long))
-        lesson = learn(net, task.train, training, method.teaching(), seed=0, ids=[0])
+        lesson = learn(net, task.train, training, method, seed=0, ids=[0])
         retrained = fitted(net, task.train, training, gone)
         unlearned, _ = answered(lesson, original, task.train.take(gone))
         took = statistics.median(answered(lesson, original, task.train.take(gone))[1] for _ in range(5))

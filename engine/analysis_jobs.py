@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from engine.experiment import Experiment, as_choice, resolve
 from engine.jobs import Job, part_models
 from engine.knobs import BadSetting
 from engine.models.sharded import net_for
-from engine.plan import Plan, data_info, data_job, make_plan
+from engine.plan import Plan, Row, data_info, data_job, make_plan
+from engine.prerequisites import fragments, wanted
 from engine.records import Recipe
+from engine.specs import WHOLE, Analysed, Explored
 from engine.store import Store
-from engine.store.measurements import ANALYSIS, EXPLORATION, analysis_spec, exploration_spec
 
 Asked = Mapping[str, Any]
 """A question: ``analysis`` (key and settings), ``recipe``, and where they apply ``method``, ``point``, ``models``."""
@@ -23,7 +24,10 @@ Asked = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Answerable:
-    """The jobs that measure an analysis, and everything they stand on in the order in which it can be done."""
+    """The jobs that measure an analysis, and everything they stand on in the order in which it can be done.
+
+    ``models`` is the number of networks they look at, ``info`` what is known of the data set.
+    """
 
     experiment: Experiment
     info: Mapping[str, Any]
@@ -35,7 +39,7 @@ class Answerable:
         """Return where the measurement is once all jobs are done."""
         first = self.jobs[0]
         parts = [job.part for job in self.jobs]
-        return {"kind": first.kind, "spec": dict(first.spec), "parts": parts, "models": self.models}
+        return {"kind": first.kind, "spec": first.spec.plain, "parts": parts, "models": self.models}
 
 
 def answerable(asked: Asked, store: Store, device: str) -> Answerable | tuple[Job, ...]:
@@ -59,7 +63,7 @@ def answerable(asked: Asked, store: Store, device: str) -> Answerable | tuple[Jo
 
 
 def _complete(recipe: Mapping[str, Any], analysis: Analysis) -> dict[str, Any]:
-    """Return the recipe, of an analysis of the data with one method whatever it lists, and what is missing as usual."""
+    """Return the recipe; of an analysis of the data with one method whatever it lists, and what is missing as usual."""
     if analysis.about != "data":
         return dict(recipe)
     usual = {"format": 1, "model": {"key": "mlp"}, "forget": {"key": "random"}}
@@ -67,26 +71,22 @@ def _complete(recipe: Mapping[str, Any], analysis: Analysis) -> dict[str, Any]:
 
 
 def _of_data(analysis: Analysis, experiment: Experiment, info: Mapping[str, Any], original: Job | None) -> Answerable:
-    choice = as_choice(analysis).to_json()
-    named = {} if original is None else {"original": original.spec, "part": original.part}
-    parts = [] if original is None else [original.part]
-    models = len(part_models(original.part)) if original is not None else 0
+    """Return the job of an analysis of the data, through the networks of the job ``original`` if there is one."""
+    choice, data = as_choice(analysis), data_job(experiment)
+    models = 0 if original is None else len(part_models(original.part))
+    spec = Explored(choice, info["hash"], *(() if original is None else (original.spec, original.part)))
     job = Job(
-        EXPLORATION,
-        exploration_spec(choice, info["hash"], **named),
-        "whole",
+        spec,
         inputs={
             "dataset": experiment.recipe.dataset.to_json(),
-            "data": info["hash"],
-            "roles": {} if original is None else {"original": ("trained", original.spec)},
-            "parts": parts,
-            "seed": 0,
-            "doing": analysis.doing,
+            "strategy": "stacked",
+            "parts": [] if original is None else [original.part],
         },
-        needs=(data_job(experiment).id,) if original is None else (original.id,),
+        needs=((data if original is None else original).id,),
         cost=analysis.planned_cost(_subject(experiment, info, models=models, forget=0)),
+        doing=analysis.doing,
     )
-    return Answerable(experiment, info, (job,), () if original is None else (data_job(experiment), original), models)
+    return Answerable(experiment, info, (job,), (data,) if original is None else (data, original), models)
 
 
 def _of_run(
@@ -97,56 +97,82 @@ def _of_run(
     method = str(asked.get("method", "")) if analysis.about != "run" else names[0]
     if method not in names:
         raise BadSetting(f"this recipe has no method {method!r} (methods: {', '.join(names)})")
-    points = info["train"] + info["test"]
-    point = int(asked["point"]) if analysis.about == "point" else None
-    if point is not None and not 0 <= point < points:
-        raise BadSetting(f"there is no point {point}: the data set has {points:,}, counted from 0")
+    point = _point(asked, info) if analysis.about == "point" else None
+    row, parts = _measured(plan, method, int(asked.get("models") or experiment.recipe.ensemble.models))
+    if analysis.over == "first chunk":
+        parts = parts[:1]
     unlearner = experiment.methods[names.index(method)]
-    most = int(asked.get("models") or experiment.recipe.ensemble.models)
-    rows = [(job_id, row) for job_id, row in plan.rows.items() if row.method == method and row.models <= most]
-    if not rows:
-        raise BadSetting(f"{method}: no chunk of networks is that small ({most} models)")
-    job_id, row = max(rows, key=lambda pair: pair[1].models)
-    evaluation = next(job for job in plan.jobs if job.id == job_id)
-    parts = list(evaluation.inputs["parts"])[: 1 if analysis.over == "first chunk" else None]
-    places = _places(row.spec)
-    runs = [job for job in plan.jobs if job.kind == "unlearned" and job.spec == row.spec["unlearned"]]
-    first = next(job for job in runs if job.part == parts[0])
-    opened = {role: places[role] for role in analysis.roles()}
     about = {"forget": len(plan.forget), "method": unlearner.card.name, "exhibits": unlearner.exhibits}
-    jobs = []
+    unlearned = {job.part: job for job in plan.jobs if job.spec == row.spec.unlearned}
+    reads = wanted(analysis)
+    jobs: list[Job] = []
+    prepared: dict[str, Job] = {}
     for chunk in [[part] for part in parts] if analysis.over == "chunks" else [parts]:
         subject = _subject(experiment, info, models=sum(len(part_models(p)) for p in chunk), **about)
         if why := analysis.misfit(subject):
             raise BadSetting(why)
-        needs = {j.id for j in plan.jobs if j.part in chunk and (j.kind, j.spec) in list(opened.values())}
-        if "method" in analysis.needs():
-            needs |= set(first.needs)
+        spec = Analysed(
+            as_choice(analysis),
+            row.spec.unlearned.original,
+            row.spec.oracle,
+            row.spec.floor,
+            None if analysis.about == "run" else row.spec.unlearned,
+            None if analysis.over == "chunks" else tuple(chunk),
+            point,
+            fragments(reads, plan.scope),
+        )
+        models = part_models(chunk[0])
+        needed = {one.reads: one.jobs(plan.scope, (models.start, models.stop)) for one in reads}
+        prepared |= {job.id: job for group in needed.values() for job in group}
+        opened = [spec.ensembles[role] for role in analysis.roles()]
+        needs = [job.id for job in plan.jobs if job.part in chunk and job.spec in opened]
+        needs += [job.id for group in needed.values() for job in group]
+        needs += unlearned[chunk[0]].needs if "method" in analysis.needs() else ()
         jobs.append(
             Job(
-                ANALYSIS,
-                analysis_spec(
-                    as_choice(analysis).to_json(),
-                    _of(analysis, row.spec),
-                    parts=() if analysis.over == "chunks" else chunk,
-                    point=point,
-                ),
-                chunk[0] if analysis.over == "chunks" else "whole",
+                spec,
+                chunk[0] if analysis.over == "chunks" else WHOLE,
                 inputs={
-                    **first.inputs,
-                    "data": info["hash"],
-                    "roles": opened,
+                    **unlearned[chunk[0]].inputs,
                     "parts": chunk,
-                    "seed": experiment.recipe.seed,
-                    "doing": analysis.doing,
+                    "reads": {word: tuple(job.part for job in group) for word, group in needed.items()},
+                    "method reads": unlearned[chunk[0]].inputs["reads"],
                 },
-                needs=tuple(j.id for j in plan.jobs if j.id in needs),
+                needs=tuple(dict.fromkeys(needs)),
                 cost=analysis.planned_cost(subject),
+                doing=analysis.doing,
                 method=method,
             )
         )
     models = sum(len(part_models(part)) for part in parts)
-    return Answerable(experiment, info, tuple(jobs), _closure(plan, jobs), models)
+    return Answerable(experiment, info, tuple(jobs), _closure((*plan.jobs, *prepared.values()), jobs), models)
+
+
+def _point(asked: Asked, info: Mapping[str, Any]) -> int:
+    """Return the number of the point that is asked about.
+
+    Raises:
+        BadSetting: there is no such point.
+    """
+    point, points = int(asked["point"]), info["train"] + info["test"]
+    if not 0 <= point < points:
+        raise BadSetting(f"there is no point {point}: the data set has {points:,}, counted from 0")
+    return point
+
+
+def _measured(plan: Plan, method: str, most: int) -> tuple[Row, list[str]]:
+    """Return the evaluation of a method with as many networks as there are up to ``most``, and its chunks.
+
+    Raises:
+        BadSetting: there is none with so few.
+    """
+    rows = {job.id: plan.rows[job.id] for job in plan.jobs if job.id in plan.rows and job.method == method}
+    fitting = {job_id: row for job_id, row in rows.items() if row.models <= most}
+    if not fitting:
+        raise BadSetting(f"{method} is not measured with as few as {most} networks")
+    job_id = max(fitting, key=lambda key: fitting[key].models)
+    evaluation = next(job for job in plan.jobs if job.id == job_id)
+    return fitting[job_id], list(evaluation.inputs["parts"])
 
 
 def _subject(experiment: Experiment, info: Mapping[str, Any], **known: Any) -> Subject:
@@ -155,26 +181,9 @@ def _subject(experiment: Experiment, info: Mapping[str, Any], **known: Any) -> S
     return Subject(train=info["train"], test=info["test"], net=net, noun=info.get("noun", "picture"), **known)
 
 
-def _places(evaluation: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Return kind and spec of the networks of each role."""
-    return {
-        "original": ("trained", evaluation["unlearned"]["original"]),
-        "unlearned": ("unlearned", evaluation["unlearned"]),
-        "oracle": ("trained", evaluation["oracle"]),
-        "second oracle": ("trained", evaluation["floor"]),
-    }
-
-
-def _of(analysis: Analysis, evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of an evaluation's spec that an analysis depends on: how KLOM is measured changes nothing."""
-    if analysis.about == "run":
-        return {"original": evaluation["unlearned"]["original"], **{k: evaluation[k] for k in ("oracle", "floor")}}
-    return {k: evaluation[k] for k in ("unlearned", "oracle", "floor")}
-
-
-def _closure(plan: Plan, jobs: list[Job]) -> tuple[Job, ...]:
-    """Return every job of the plan that ``jobs`` stand on, in the plan's order."""
-    by_id = {job.id: job for job in plan.jobs}
+def _closure(known: Sequence[Job], jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """Return every job of ``known`` that ``jobs`` stand on, in the order of ``known``."""
+    by_id = {job.id: job for job in known}
     needed: set[str] = set()
     left = [need for job in jobs for need in job.needs]
     while left:
@@ -182,4 +191,4 @@ def _closure(plan: Plan, jobs: list[Job]) -> tuple[Job, ...]:
         if need in by_id and need not in needed:
             needed.add(need)
             left += by_id[need].needs
-    return tuple(job for job in plan.jobs if job.id in needed)
+    return tuple(job for job in by_id.values() if job.id in needed)

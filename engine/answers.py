@@ -39,14 +39,13 @@ from engine.plan import (
     data_info,
     data_job,
     forget_set,
-    lesson_jobs,
     make_plan,
-    path_bytes,
     probe_job,
     probed,
 )
 from engine.queue import Queue
 from engine.records import Choice, Recipe, Training
+from engine.specs import WHOLE, TableSpec
 from engine.store import Store, StoreError
 
 JOB_SECONDS = 0.1
@@ -171,8 +170,8 @@ class Answers:
         measured = probed(probe, self.store)
         if measured is None:
             return (probe,)
-        plans = [make_plan(one, self.store, self.device) for one in sequence]
-        return estimate(experiment, plans, info, measured, self.store, workers=len(self.workers))
+        plans = [make_plan(one, self.store, self.device, suppose=True) for one in sequence]
+        return estimate(plans, measured, self.store, workers=len(self.workers))
 
     def _data(self, experiment: Experiment) -> Answer | tuple[Job, ...]:
         info = data_info(experiment, self.store)
@@ -183,14 +182,14 @@ class Answers:
             status = Path(path).stat()
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: there is no such file") from error
-        job = Job("table", {"path": path, "size": status.st_size, "changed": status.st_mtime_ns}, "whole")
-        artefact = self.store.artefact(job.kind, job.spec)
-        return dict(artefact.read("whole").json("look")) if artefact.has("whole") else (job,)
+        job = Job(TableSpec(path, status.st_size, status.st_mtime_ns), doing="looking at the table")
+        artefact = job.spec.artefact(self.store)
+        return dict(artefact.read(WHOLE).json("look")) if artefact.has(WHOLE) else (job,)
 
     def _forget(self, experiment: Experiment) -> Answer | tuple[Job, ...]:
         plan = make_plan(experiment, self.store, self.device)
         info = data_info(experiment, self.store)
-        found = forget_set(experiment, self.store, info["hash"]) if info is not None else None
+        found = forget_set(experiment, self.store, info) if info is not None else None
         if found is not None:
             return {
                 "hash": found[0],
@@ -237,51 +236,22 @@ def _some_method(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {"format": 1, **recipe, "methods": [{"key": "do_nothing"}]}
 
 
-def estimate(
-    experiment: Experiment,
-    plans: Sequence[Plan],
-    info: dict[str, Any],
-    measured: dict[str, Any],
-    store: Store,
-    *,
-    workers: int,
-) -> Answer:
-    """Return the seconds and bytes a recipe will take, from a measured probe and exact planned costs.
+def estimate(plans: Sequence[Plan], measured: Mapping[str, Any], store: Store, *, workers: int) -> Answer:
+    """Return the seconds and bytes that plans will take, from a measured probe and the costs of their jobs.
 
-    ``plans`` are those of the requests to be run, this recipe's own the last; work that several want is done once.
-    Before the forget sets are known each is taken as 5 % of the data, which only matters to methods that read it.
-    ``memory`` is the probe's peak in every worker; ``memory_free`` what this machine has left now.
+    Work that several plans want is done once. Before a forget set is known the plans suppose its size
+    (:func:`engine.plan.supposed`). ``bytes`` is what all of it takes on disk, with what is there already; ``memory``
+    the probe's peak in every worker; ``memory_free`` what this machine has left now.
     """
-    recipe = experiment.recipe
-    models = recipe.ensemble.models
-    chunks = len(recipe.ensemble.chunks())
-    on_halves = experiment.reads_halves()
-    complete, asked = all(plan.complete for plan in plans), len(recipe.requests)
-    wanted = {job.id: job for plan in plans for job in plan.jobs}.values()
-    if complete:
-        missing = [job for job in wanted if not job.done(store)]
-        passes, jobs = sum(job.cost for job in missing), len(missing)
-    else:
-        forget = max(1, info["train"] // 20)
-        retrain = recipe.training.passes * recipe.training.visits * info["train"]
-        costs = [
-            m.planned_cost(forget=forget, retain=info["train"] - forget, training=recipe.training)
-            for m in experiment.methods
-        ]
-        passes = models * ((1 + 2 * len(plans)) * retrain + asked * sum(costs) + on_halves * retrain / 2)
-        passes += sum(job.cost for job in lesson_jobs(experiment, info) if not job.done(store))
-        passes -= sum(job.cost for job in wanted if job.done(store))
-        jobs = chunks * (1 + 2 * len(plans) + (asked + len(plans)) * len(costs) + on_halves)
-    ensembles = 1 + 2 * len(plans) + asked * len(experiment.methods) + on_halves
-    kept = ensembles + recipe.training.slices - 1  # originals are kept after every slice but the last as well
-    points = info["train"] + info["test"]
+    jobs = {job.id: job for plan in plans for job in plan.jobs}.values()
+    missing = [job for job in jobs if not job.done(store)]
+    passes = sum(job.cost for job in missing)
     return {
-        "seconds": (passes * measured["seconds_per_pass"] + jobs * JOB_SECONDS) / max(1, workers),
-        "bytes": models * (kept * 4 * measured["parameters"] + ensembles * 5 * points)
-        + path_bytes(experiment, info, models),
+        "seconds": (passes * measured["seconds_per_pass"] + len(missing) * JOB_SECONDS) / max(1, workers),
+        "bytes": sum(job.bytes for job in jobs),
         "memory": measured["peak_bytes"] * max(1, workers),
         "memory_free": psutil.virtual_memory().available,
         "strategy": measured["strategy"],
         "device": measured["device"],
-        "cached": complete and jobs == 0,
+        "cached": not missing and all(plan.complete for plan in plans),
     }

@@ -6,19 +6,21 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.knobs import Configured
-from engine.records import EnsembleSize, Measuring, Training, digest
+from engine.records import EnsembleSize, Measuring, MethodFacts, Recipe, Training, digest
 from engine.store import Store, StoreError
 from engine.store.files import replace_file
 
 ENGINE = Path(__file__).resolve().parent
 EXTRAS = (
     "order",
+    "starts",
+    "reference",
     "needs",
-    "reads",
     "last_convolution",
     "smallest",
     "forms",
@@ -40,6 +42,7 @@ def describe() -> dict[str, Any]:
     from engine.forget import selectors
     from engine.metrics import metrics
     from engine.models import architectures
+    from engine.prerequisites import prerequisites
     from engine.unlearners import unlearners
 
     families = {
@@ -49,6 +52,7 @@ def describe() -> dict[str, Any]:
         "methods": unlearners(),
         "metrics": metrics(),
         "analyses": analyses(),
+        "prerequisites": prerequisites(),
     }
     found: dict[str, Any] = {name: [_plugin(p) for p in known.values()] for name, known in families.items()}
     for name, settings in (("training", Training), ("ensemble", EnsembleSize), ("measuring", Measuring)):
@@ -76,6 +80,24 @@ def load(store: Store) -> dict[str, Any]:
             if old != cached:
                 old.unlink(missing_ok=True)
     return found
+
+
+def references(words: Mapping[str, Any]) -> dict[str, str]:
+    """Return the kind of each method that is a reference, by its key: "do nothing", "retrain" or "partial retrain"."""
+    return {entry["key"]: entry["reference"] for entry in words["methods"] if entry["reference"]}
+
+
+def method_facts(words: Mapping[str, Any], recipe: Recipe) -> dict[str, MethodFacts]:
+    """Return what views must know of a recipe's methods, by their ids; one that is gone counts as one that is tried."""
+    entries = {entry["key"]: entry for entry in words["methods"]}
+    facts = {}
+    for method_id, choice in zip(recipe.methods_ids(), recipe.methods, strict=True):
+        facts[method_id] = MethodFacts(choice.key)
+        if entry := entries.get(choice.key):
+            knobs = {field["name"]: field["default"] for field in entry["fields"]} | dict(choice.settings)
+            starts = str(knobs.get(entry["starts"], entry["starts"]))
+            facts[method_id] = MethodFacts(choice.key, starts, entry["reference"])
+    return facts
 
 
 def _ask() -> str:

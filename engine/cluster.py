@@ -10,6 +10,8 @@ import dask
 import torch
 from distributed import Client, LocalCluster
 
+from engine.worker import device_type
+
 WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**29),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
@@ -25,11 +27,16 @@ CLUSTER = {
     "distributed.admin.system-monitor.interval": "5s",
 }
 """Dask's settings: no sampling profiler (it wakes every worker a hundred times a second) and a slow system monitor."""
+PATIENCE = 20.0
+"""Seconds within which a scheduler answers and a worker of it says what it computes on."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """A connection to workers: how to give them work, what they compute on, and how many threads each job may use."""
+    """A connection to workers: how to give them work, what they compute on, and how many threads each job may use.
+
+    ``device`` is "cuda" where every worker has a GPU, else "cpu".
+    """
 
     client: Client
     device: str
@@ -41,12 +48,16 @@ class Workers:
         """Connect to ``scheduler``, or start ``workers`` processes on the loopback address: one per GPU, else per core.
 
         Raises:
-            OSError: no scheduler answers at that address within 20 seconds.
+            OSError: within 20 seconds no scheduler answers at that address, or no worker has joined it.
         """
-        gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
-        device = "cuda" if gpus else "cpu"
         if scheduler is not None:
-            return cls(Client(scheduler, set_as_default=False, timeout="20s"), device, threads=1)
+            client = Client(scheduler, set_as_default=False, timeout=PATIENCE)
+            try:
+                return cls(client, _device(client), threads=1)
+            except BaseException:
+                client.close()
+                raise
+        gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
         count = workers or gpus or max(1, min(cores, 8))
         with dask.config.set(CLUSTER):
             local = LocalCluster(
@@ -58,7 +69,8 @@ class Workers:
                 memory_limit=0,
                 silence_logs=logging.ERROR,
             )
-        return cls(Client(local, set_as_default=False), device, max(1, cores // count), local)
+        client = Client(local, set_as_default=False)
+        return cls(client, "cuda" if gpus else "cpu", max(1, cores // count), local)
 
     def __len__(self) -> int:
         """Return how many jobs can run at once."""
@@ -69,3 +81,19 @@ class Workers:
         self.client.close()
         if self.local is not None:
             self.local.close()
+
+
+def _device(client: Client) -> str:
+    """Ask a scheduler's workers, which may be of another kind than this machine, what they compute on.
+
+    Raises:
+        OSError: there is no worker.
+    """
+    try:
+        # A job first: it makes a cluster that grows with its work start a worker.
+        client.submit(device_type, pure=False).result(timeout=PATIENCE)
+    except TimeoutError:
+        raise OSError(f"no worker has joined it within {PATIENCE:g} seconds; start one and try again") from None
+    each = [client.submit(device_type, pure=False, workers=[address]) for address in client.nthreads()]
+    types = set(client.gather(each))
+    return "cuda" if types == {"cuda"} else "cpu"

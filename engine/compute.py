@@ -21,13 +21,14 @@ from engine.cluster import Workers
 from engine.data.base import DataError
 from engine.experiment import Experiment, resolve
 from engine.forget.base import ForgetError
-from engine.jobs import Cancelled, Job, followed, request_number, summary
+from engine.jobs import Cancelled, Job, followed, summary
 from engine.knobs import BadSetting
 from engine.metrics.base import MetricError
 from engine.plan import Plan, make_plan
 from engine.queue import Queue, RunRow, fair
 from engine.queue.uses import note_uses
 from engine.records import Recipe
+from engine.specs import ForgetSet, Prepared, Trained, Unlearned
 from engine.store import Piece, Store, StoreError
 from engine.store.files import this_host
 from engine.worker import TOPIC, cancel_mark, work
@@ -42,8 +43,6 @@ PATIENCE = 60.0
 """Seconds a full disk or a busy queue may last before the process gives up; its runs stay in the queue."""
 REFERENCES = ("original", "oracle")
 """Roles whose accuracy and margins are shown beside the methods' curves."""
-_ROLES = {"floor": "second oracles", "halves": "networks on random halves"}
-"""What trained models are called where it is not their role's plural."""
 PLAIN = (DataError, ForgetError, MetricError, BadSetting, StoreError)
 """Errors whose text is already written for a visitor."""
 
@@ -174,7 +173,8 @@ class Compute:
 
     def _replan(self, active: Active) -> None:
         active.plan = make_plan(active.experiment, self.store, self.workers.device)
-        pieces = [Piece(job.kind, self.store.artefact(job.kind, job.spec).key, job.part) for job in active.plan.jobs]
+        owned = [job for job in active.plan.jobs if job.spec.owned]
+        pieces = [Piece(job.kind, job.spec.artefact(self.store).key, job.part) for job in owned]
         note_uses(self.queue, active.row.id, pieces, complete=active.plan.complete)
         active.pending = {job.id: job for job in active.plan.jobs if not job.done(self.store)}
         finished = [job for job in active.plan.jobs if job.id not in active.pending]
@@ -301,14 +301,16 @@ class Compute:
     def _failed(self, active: Active, job: Job, error: BaseException, trace: str) -> None:
         said = _said(job, error)
         log.error("%s\n%s", said, trace)
-        if job.kind in ("unlearned", "evaluation", "lesson"):
-            self._stop_method(active, job.method, _at_request(job, said))
+        stopped = {job.method} if job.method else _readers(active, job)
+        if stopped:
+            for method in stopped:
+                self._stop_method(active, method, _at_request(job, said))
             self._finish_if_done(active)
         else:
             self._fail(active.row.id, said, trace)
 
     def _check_diverged(self, active: Active, job: Job) -> None:
-        meta = self.store.artefact(job.kind, job.spec).read(job.part).json("meta")
+        meta = job.spec.artefact(self.store).read(job.part).json("meta")
         if "diverged" in meta:
             self._stop_method(active, job.method, _at_request(job, meta["diverged"]))
 
@@ -327,28 +329,27 @@ class Compute:
             return
         active.reported.add(job.id)
         if job.kind == "unlearned":
-            meta = self.store.artefact(job.kind, job.spec).read(job.part).json("meta")
+            meta = job.spec.artefact(self.store).read(job.part).json("meta")
             self.queue.put_frames(active.row.id, job.method, job.part, meta["frames"])
-        elif job.kind == "trained" and job.spec["role"] in REFERENCES:
+        elif job.kind == "trained" and job.about(Trained).role in REFERENCES:
             frame = self._reference_frame(active.plan, job)
-            self.queue.put_frames(active.row.id, f"@{job.spec['role']}", job.part, [frame])
+            self.queue.put_frames(active.row.id, f"@{job.about(Trained).role}", job.part, [frame])
         elif job.kind == "evaluation":
             row = active.plan.rows[job.id]
-            part = self.store.artefact(job.kind, job.spec).read(row.part)
+            part = job.spec.artefact(self.store).read(row.part)
             payload = {
                 "rows": part.json("rows"),
-                "spec": row.spec,
+                "spec": row.spec.plain,
                 "parts": job.inputs["parts"],
                 "final": row.final,
                 "train": job.inputs["train"],
-                "forget": job.inputs["forget"],
-                **({"earlier": job.inputs["earlier"]} if "earlier" in job.inputs else {}),
+                "forget": job.inputs["forget"].plain,
             }
             self.queue.put_result(active.row.id, row.method, row.models, payload)
 
     def _reference_frame(self, plan: Plan, job: Job) -> dict[str, Any]:
         """Return where trained models stand on the points that curves follow, and what training them took."""
-        part = self.store.artefact(job.kind, job.spec).read(job.part)
+        part = job.spec.artefact(self.store).read(job.part)
         margins, correct = part.array("margins"), part.array("correct")  # (M, P)
         ids = followed(forget=plan.forget, train=plan.train, points=margins.shape[1], earlier=plan.earlier)
         meta = part.json("meta")
@@ -444,7 +445,7 @@ def _at_request(job: Job, said: str) -> str:
     """Return what stopped a method, and at which request when it never came to the run's own."""
     if not job.earlier:
         return said
-    return f"stopped at request {request_number(job.spec)}, so there is nothing to go on from: {said}"
+    return f"stopped at request {job.about(Unlearned).number}, so there is nothing to go on from: {said}"
 
 
 def _said(job: Job, error: BaseException) -> str:
@@ -459,20 +460,14 @@ def _said(job: Job, error: BaseException) -> str:
 
 def _words(flight: Flight) -> str:
     job = flight.job
-    role = job.spec.get("role", "")
-    names = {
-        "data": "reading the data",
-        "probe": "timing this computer",
-        "forget": "choosing the forget set",
-        "trained": "training " + _ROLES.get(role, f"{role}s"),
-        "unlearned": f"unlearning with {job.method}",
-        "evaluation": f"measuring {job.method}",
-        "analysis": str(job.inputs.get("doing", "analysing")),
-        "exploration": str(job.inputs.get("doing", "analysing")),
-        "lesson": f"learning the unlearner of {job.method}",
-        "table": "looking at the table",
-    }
     models = f", models {job.part}" if job.kind in ("trained", "unlearned") else ""
-    if job.kind in ("forget", "unlearned") and (number := request_number(job.spec)) > 1:
-        models = f", request {number}{models}"
-    return f"{names[job.kind]}{models}: {flight.message}"
+    if isinstance(job.spec, ForgetSet | Unlearned) and job.spec.number > 1:
+        models = f", request {job.spec.number}{models}"
+    return f"{job.doing}{models}: {flight.message}"
+
+
+def _readers(active: Active, job: Job) -> set[str]:
+    """Return the methods of a run that wait for a job of a prerequisite."""
+    if not isinstance(job.spec, Prepared):
+        return set()
+    return {other.method for other in active.pending.values() if job.id in other.needs and other.method}

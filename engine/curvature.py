@@ -18,7 +18,7 @@ from torch.func import jvp, vjp, vmap
 from engine.descent import BACKWARD, FORWARD, Student
 from engine.ensemble import Ensemble
 from engine.gradients import ExampleLoss
-from engine.task import Images
+from engine.images import Images
 
 HESSIAN_COST = (FORWARD + BACKWARD) * (1 + BACKWARD)
 """Forward-equivalents per example of one Hessian product: a gradient, and a backward pass through all of that."""
@@ -58,8 +58,8 @@ def gauss_newton_product(ensemble: Ensemble, vector: Vector, x: Tensor, y: Tenso
 
     The matrix is J^T (diag(p) - p p^T) J, averaged over the batch, with J the derivative of one example's logits and p
     their softmax: the Hessian without the curvature of the network itself, equal to it where logits are linear in the
-    weights, and never negative. Labels and their smoothing do not enter; y only says whether the batch is shared, as in
-    :func:`hessian_product`.
+    weights, and never negative. Labels and their smoothing do not enter; y only decides whether the batch is shared, as
+    in :func:`hessian_product`.
     """
     if ensemble.strategy == "looped" and len(ensemble) > 1:
         return _each(ensemble, vector, x, y, gauss_newton_product)
@@ -103,15 +103,15 @@ def unflatten(flat: Tensor, like: Vector) -> dict[str, Tensor]:
     return {k: part.view_as(v) for (k, v), part in zip(like.items(), parts, strict=True)}
 
 
-def conjugate_gradients(product: Callable[[Tensor], Tensor], wanted: Tensor, iterations: int) -> Iterator[Tensor]:
-    """Solve A x = ``wanted`` (M, P), one system per model, and yield x (M, P) after each iteration.
+def conjugate_gradients(product: Callable[[Tensor], Tensor], right: Tensor, iterations: int) -> Iterator[Tensor]:
+    """Solve A x = ``right`` (M, P), one system per model, and yield x (M, P) after each iteration.
 
     ``product`` maps (M, P) to A times it. Each model has step lengths of its own, so none depends on its neighbours. A
     model whose residual is down to rounding, or that meets a direction along which A is not positive, keeps its x from
     then on: past either point the recursion means nothing.
     """
-    x = torch.zeros_like(wanted)
-    residual, direction = wanted.clone(), wanted.clone()
+    x = torch.zeros_like(right)
+    residual, direction = right.clone(), right.clone()
     left = residual.square().sum(dim=1)  # (M,)
     enough = left * 1e-12
     going = left > 0
@@ -182,7 +182,7 @@ def _divided(rows: Tensor, by: Tensor) -> Tensor:
 
 @functools.cache
 def _load_forward_mode() -> None:
-    """Make torch load its forward-mode rules, once: it compiles them by a way that it itself calls deprecated."""
+    """Make torch load its forward-mode rules, once: it compiles them in a way that it deprecates itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         jvp(torch.sin, (torch.zeros(()),), (torch.zeros(()),))

@@ -2,7 +2,7 @@
 
 ``stacked`` spreads the loss over the models with ``torch.func.vmap`` and takes one gradient of the sum (models do not
 share weights, so that gradient is each model's own); ``looped`` visits the models one after the other. Both update the
-same stacked weights with the same element-wise optimiser, so they differ in speed and in rounding, never in meaning.
+same stacked weights with the same element-wise optimiser, so they differ in speed and in rounding only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FORWARD, BACKWARD = 1.0, 2.0
 class Student:
     """One model in training mode, as a loss sees it: call it for logits, read ``params`` for penalties.
 
-    Batch norm statistics move with every call, in a copy that the stepper keeps.
+    Batch norm statistics move with every call, in a copy that the stepper holds.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Stepper:
 
     @torch.no_grad()
     def narrow(self, models: Sequence[int]) -> None:
-        """Go on with the models at these positions alone, each with its own momentum; the others are let go."""
+        """Go on with the models at these positions alone, each with its own momentum; drop the others."""
         index = torch.tensor(list(models), dtype=torch.int64, device=self._start.device)
         self._start = self._start.pick(models)
         self._buffers = {k: v[index] for k, v in self._buffers.items()}
@@ -155,9 +155,9 @@ class Stepper:
         self._losses = {k: v[index] for k, v in self._losses.items()}
         for k, before in self._params.items():
             after = self._params[k] = before.detach()[index].requires_grad_()
-            kept = self._optimizer.state.pop(before, {})
+            state = self._optimizer.state.pop(before, {})
             self._optimizer.state[after] = {
-                name: v[index] if isinstance(v, Tensor) and v.shape == before.shape else v for name, v in kept.items()
+                name: v[index] if isinstance(v, Tensor) and v.shape == before.shape else v for name, v in state.items()
             }
         self._optimizer.param_groups[0]["params"] = list(self._params.values())
 

@@ -27,7 +27,7 @@ class Ensemble:
     """M models.
 
     ``params`` and ``buffers`` map names to tensors (M, ...); ``ids`` are the models' numbers in the whole ensemble,
-    which decide their random streams; ``strategy`` says whether work on them is stacked or looped, which changes only
+    which decide their random streams; ``strategy`` is whether work on them is stacked or looped, which changes only
     speed.
     """
 
@@ -100,19 +100,19 @@ class Ensemble:
         Raises:
             ValueError: names or shapes are not those of ``net`` with ``len(ids)`` models.
         """
-        wanted = cls.initial(
+        expected = cls.initial(
             net, seed=0, role="shape", ids=[0], device=torch.device("cpu"), strategy=strategy
         ).tensors()
-        if set(wanted) != set(tensors):
+        if set(expected) != set(tensors):
             raise ValueError(f"the stored weights do not belong to {net.architecture.key}: other layers")
         for name, tensor in tensors.items():
-            if tuple(tensor.shape) != (len(ids), *wanted[name].shape[1:]):
+            if tuple(tensor.shape) != (len(ids), *expected[name].shape[1:]):
                 raise ValueError(
                     f"the stored weights do not belong to {net.architecture.key}: {name} has another shape"
                 )
         params = {k.removeprefix("params/"): v for k, v in tensors.items() if k.startswith("params/")}
         buffers = {k.removeprefix("buffers/"): v for k, v in tensors.items() if k.startswith("buffers/")}
-        order = [k.removeprefix("params/") for k in wanted if k.startswith("params/")]
+        order = [k.removeprefix("params/") for k in expected if k.startswith("params/")]
         return cls(net, {k: params[k] for k in order}, buffers, tuple(ids), strategy)
 
     @torch.no_grad()

@@ -12,11 +12,12 @@ from engine.forget.base import Selector
 from engine.knobs import BadSetting, Configured
 from engine.models import make_architecture
 from engine.models.base import Architecture
+from engine.prerequisites import fragments, once, wanted
 from engine.records import Choice, Recipe, Training
+from engine.scope import Scope
+from engine.specs import Evaluation, ForgetSet, Unlearned
 from engine.unlearners import make_unlearner, unlearners
 from engine.unlearners.base import Unlearner
-
-Spec = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -35,101 +36,40 @@ class Experiment:
         """The selector of every request in order; this recipe's own is the last."""
         return (*self.before, self.selector)
 
-    def original_spec(self, data_hash: str) -> Spec:
-        """Return what the originals' numbers depend on."""
-        return self._trained(data_hash, "original", subset="all")
+    def forget_specs(self, scope: Scope) -> list[ForgetSet]:
+        """Return the spec of each request's forget set; it names the one before, whose pictures it cannot choose.
 
-    def oracle_spec(self, data_hash: str, forget_hash: str) -> Spec:
-        """Return what the oracles' numbers depend on: shared by every method that forgets the same points."""
-        return self._trained(data_hash, "oracle", subset=f"without:{forget_hash}")
-
-    def floor_spec(self, data_hash: str, forget_hash: str) -> Spec:
-        """Return the spec of the second, independent oracles: the noise floor, and the teachers of oracle matching."""
-        return self._trained(data_hash, "floor", subset=f"without:{forget_hash}")
-
-    def halves_spec(self, data_hash: str) -> Spec:
-        """Return the spec of networks on random halves of the training set: the same ones, whatever is forgotten."""
-        return self._trained(data_hash, "halves", subset="half")
-
-    def reads_halves(self) -> bool:
-        """Return whether a selector or a method wants networks on random halves."""
-        by_halves = any("memorisation" in selector.needs() for selector in self.selectors)
-        return by_halves or any(method.scored_by() == "halves" for method in self.methods)
-
-    def forget_spec(self, data_hash: str) -> Spec:
-        """Return what the forget set depends on; originals and halves count only when the selector looks at them."""
-        return self.forget_specs(data_hash)[-1]
-
-    def forget_specs(self, data_hash: str) -> list[Spec]:
-        """Return the spec of each request's forget set; it names the one before, whose pictures it cannot choose."""
-        specs: list[Spec] = []
+        Originals count only where the selector looks at their features or margins.
+        """
+        specs: list[ForgetSet] = []
         for choice, selector in zip(self.recipe.requests, self.selectors, strict=True):
-            chosen = {k: v for k, v in choice.to_json().items() if k != "name"}  # a name changes no pictures
-            spec: Spec = {"data": data_hash, "selector": chosen, "seed": self.recipe.seed}
-            needs = selector.needs()
-            if "memorisation" in needs:
-                spec |= {"halves": self.halves_spec(data_hash), "models": self.recipe.ensemble.models}
-            if set(needs) - {"memorisation"}:
-                spec["original"] = self.original_spec(data_hash)
-                spec["chunk"] = list(self.recipe.ensemble.chunks()[0])
-            if specs:
-                spec["after"] = specs[-1]
-            specs.append(spec)
+            chosen = {k: v for k, v in choice.settings.items() if k != "name"}  # a name changes no pictures
+            reads = wanted(selector)
+            looks = bool(set(selector.needs()) - {one.reads for one in reads})
+            specs.append(
+                ForgetSet(
+                    scope.info["hash"],
+                    Choice(choice.key, chosen),
+                    self.recipe.seed,
+                    original=scope.trained("original") if looks else None,
+                    chunk=scope.chunks[0] if looks else None,
+                    reads=fragments(reads, scope),
+                    after=specs[-1] if specs else None,
+                )
+            )
         return specs
 
-    def unlearned_spec(
-        self, data_hash: str, forget_hash: str, method: Unlearner, *, gone: str = "", after: Spec | None = None
-    ) -> Spec:
-        """Return what one method's result depends on.
+    def unlearned_spec(self, scope: Scope, method: Unlearner, forget: str, *, after: Unlearned | None) -> Unlearned:
+        """Return what one method's result depends on, at a request for the pictures with the identity ``forget``.
 
-        At a later request of a sequence also on ``after``, the spec of what the method left at the request before, and
-        ``gone`` is the identity of all pictures that are gone by then: its oracles are trained without them.
+        At a later request of a sequence also on ``after``, what the method left at the request before.
         """
-        spec: Spec = {
-            "original": self.original_spec(data_hash),
-            "forget": forget_hash,
-            "method": as_choice(method).to_json(),
-            "seed": self.recipe.seed,
-        }
-        if "oracle outputs" in method.card.reads:
-            spec["oracle"] = self.floor_spec(data_hash, gone or forget_hash)
-        if method.scored_by() == "halves":
-            halves = self.halves_spec(data_hash)
-            spec["memorisation"] = {"scores": "halves", "halves": halves, "models": self.recipe.ensemble.models}
-        elif method.scored_by() == "confidence":
-            spec["memorisation"] = {"scores": "confidence", "chunk": list(self.recipe.ensemble.chunks()[0])}
-        if "lesson" in method.card.reads:
-            spec["lesson"] = self.lesson_spec(data_hash, method)
-        if after is not None:
-            spec["after"] = after
-        return spec
+        reads = fragments(wanted(method), scope)
+        return Unlearned(scope.trained("original"), forget, as_choice(method), self.recipe.seed, reads, after)
 
-    def lesson_spec(self, data_hash: str, method: Unlearner) -> Spec:
-        """Return what a learned unlearner depends on: not the forget set, so that one serves every request."""
-        return {"original": self.original_spec(data_hash), "learning": as_choice(method).to_json()}
-
-    def evaluation_spec(self, data_hash: str, gone: str, unlearned: Spec, models: int) -> Spec:
-        """Return what one row of the result table depends on; ``gone`` names all pictures that are gone by then."""
-        return {
-            "unlearned": unlearned,
-            "oracle": self.oracle_spec(data_hash, gone),
-            "floor": self.floor_spec(data_hash, gone),
-            "measuring": self.recipe.measuring.settings(),
-            "models": models,
-        }
-
-    def _trained(self, data_hash: str, role: str, *, subset: str) -> Spec:
-        training = self.recipe.training
-        if role != "original":  # only originals keep a trajectory: the others' numbers, and names, are those without
-            training = replace(training, trajectory=False)
-        return {
-            "data": data_hash,
-            "model": self.recipe.model.to_json(),
-            "training": training.settings(),
-            "subset": subset,
-            "role": role,
-            "seed": self.recipe.seed,
-        }
+    def evaluation_spec(self, scope: Scope, unlearned: Unlearned, models: int) -> Evaluation:
+        """Return what the rows of the result table of one method depend on."""
+        return Evaluation(unlearned, scope.trained("oracle"), scope.trained("floor"), self.recipe.measuring, models)
 
 
 def as_choice(plugin: Configured) -> Choice:
@@ -152,7 +92,7 @@ def resolve(recipe: Recipe) -> Experiment:
     for method in methods:
         if why := method.misfit(recipe.training, architecture):
             raise BadSetting(why)
-        if before and (why := method.once()):
+        if before and (why := once(method)):
             raise BadSetting(why)
     _each_once((*before, selector))
     complete = replace(

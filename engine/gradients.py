@@ -6,19 +6,22 @@ examples. Like every algorithm here, what is measured is written for one model a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from engine.descent import Loss, Student
+from engine.descent import BACKWARD, FORWARD, Loss, Student
 from engine.ensemble import Ensemble
-from engine.losses import log_probabilities
-from engine.task import Images
+from engine.images import Images
+from engine.losses import weighted_cross_entropy
 
 FLOATS = 2**26
 """Most numbers of per-example gradients held at once: 256 MiB of float32."""
+INPUT_COST = FORWARD + BACKWARD / 2
+"""Forward-equivalents per example of one :func:`input_gradient`: going to the inputs alone is half a backward pass."""
 _BATCH = 512
 
 ExampleLoss = Callable[[Student, Tensor, Tensor], Tensor]
@@ -59,21 +62,17 @@ def weighted_gradient(
     Cost: 3 forward-equivalents per example.
     """
     if ensemble.strategy == "looped" and len(ensemble) > 1:
-        rows = [weighted_gradient(ensemble[m : m + 1], images, weights[m : m + 1]) for m in range(len(ensemble))]
+        options = {"label_smoothing": label_smoothing, "deviation": deviation}
+        each = [slice(m, m + 1) for m in range(len(ensemble))]
+        rows = [weighted_gradient(ensemble[m], images, weights[m], **options) for m in each]
         return {k: torch.cat([row[k] for row in rows]) for k in rows[0]}  # (M, ...)
+    loss = functools.partial(weighted_cross_entropy, label_smoothing=label_smoothing, deviation=deviation)
     skeleton = ensemble.net.evaluation_skeleton
     params = {k: v.detach().clone().requires_grad_() for k, v in ensemble.params.items()}
     total = {k: torch.zeros_like(v) for k, v in ensemble.params.items()}
 
     def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-        logits = Student(skeleton, params, buffers, bf16=False)(x)  # (B, C)
-        log_p = log_probabilities(logits)  # (C, B)
-        losses = -log_p.gather(0, y.unsqueeze(0)).squeeze(0)  # (B,)
-        if label_smoothing:
-            losses = (1 - label_smoothing) * losses - label_smoothing * log_p.mean(dim=0)
-        if deviation:
-            losses = losses + deviation * logits.std(dim=-1)
-        return (losses * weight).sum()
+        return loss(Student(skeleton, params, buffers, bf16=False), x, y, weight)
 
     for span in _spans(len(images), _BATCH):
         x, y = images.pictures(span), images.y[span]
@@ -106,6 +105,26 @@ def batch_gradient(ensemble: Ensemble, loss: Loss, *batch: Tensor) -> dict[str, 
         losses = vmap(one)(params, dict(ensemble.buffers), *batch)  # (M,)
         grads = torch.autograd.grad(losses.sum(), list(params.values()))
     return dict(zip(params, grads, strict=True))
+
+
+def input_gradient(ensemble: Ensemble, loss: Loss, x: Tensor, *batch: Tensor) -> Tensor:
+    """Return the gradient of ``loss(student, x, *batch)`` to each model's own inputs x (M, B, c, h, w), of their shape.
+
+    ``batch`` tensors are (M, ...). Cost: :data:`INPUT_COST` per example.
+    """
+    if ensemble.strategy == "looped" and len(ensemble) > 1:
+        rows = [slice(m, m + 1) for m in range(len(ensemble))]
+        return torch.cat([input_gradient(ensemble[m], loss, x[m], *(part[m] for part in batch)) for m in rows])
+    skeleton = ensemble.net.evaluation_skeleton
+    x = x.detach().requires_grad_()
+
+    def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, *batch: Tensor) -> Tensor:
+        return loss(Student(skeleton, params, buffers, bf16=False), x, *batch)
+
+    with torch.enable_grad():
+        losses = vmap(one)(dict(ensemble.params), dict(ensemble.buffers), x, *batch)  # (M,)
+        (gradient,) = torch.autograd.grad(losses.sum(), [x])
+    return gradient
 
 
 def mean_square_gradient(ensemble: Ensemble, loss: ExampleLoss, images: Images) -> dict[str, Tensor]:

@@ -56,14 +56,14 @@ class IsolationKernel:
         lengths = centres.square().sum(dim=1)  # (t psi,)
         block = torch.arange(t, device=points.device) * psi  # (t,)
         size = max(1, FLOATS // (t * psi))
-        found = []
+        places = []
         for start in range(0, len(points), size):
             # |x - c|^2 without |x|^2, which is the same for every centre.
             far = lengths - 2 * points[start : start + size] @ centres.t()  # (b, t psi)
             cell = block + far.reshape(-1, t, psi).argmin(dim=-1)  # (b, t)
             label = labels[start : start + size, None] if self.classes > 1 else 0
-            found.append(cell * self.classes + label)
-        return torch.cat(found)  # (n, t)
+            places.append(cell * self.classes + label)
+        return torch.cat(places)  # (n, t)
 
     def mean(self, ones: Tensor) -> Tensor:
         """Return the kernel mean embedding of points by their :meth:`ones` (n, t): float32 (width,), summing to t.

@@ -1,6 +1,6 @@
 """The units of work, as records: each reads the store, computes one part of one artefact, and writes it.
 
-A job's identity is its artefact's key and its part, so two runs that want the same part want the same job, and a job
+A job's identity is its spec and its part, so two runs that want the same part want the same job, and a job
 that is finished never runs again. ``inputs`` holds what it takes to do the work but does not change the numbers.
 :mod:`engine.work` does the work.
 """
@@ -10,25 +10,24 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from engine.records import SPLITS, digest
+from engine.records import SPLITS
+from engine.specs import WHOLE, Spec
 from engine.store import Store
+
+S = TypeVar("S", bound=Spec)
 
 FRAMES = 12
 """Evaluations along an unlearning run, evenly spread, besides step 0; the last one is the result."""
 CURVE_POINTS = 500
 """Most points per split behind a curve; the final margins are always measured on every point."""
 
-Kind = Literal[
-    "data", "probe", "forget", "trained", "lesson", "unlearned", "evaluation", "analysis", "exploration", "table"
-]
-
 
 class Cancelled(Exception):
-    """Somebody asked for this job to stop; nothing of it was kept."""
+    """The job was asked to stop; nothing of it was stored."""
 
 
 class Hooks(Protocol):
@@ -46,27 +45,44 @@ class Job:
     """One part of one artefact.
 
     ``needs`` are the ids of jobs that must be finished first; ``cost`` is expected forward-equivalent example passes
-    over all models of the part, for progress and estimates; ``method`` is the recipe's name of the method it serves,
-    ``earlier`` that it carries out an earlier request of a sequence, on which the run's own request stands.
+    over all models of the part, for progress and estimates, ``bytes`` what the part is expected to take on disk.
+    ``doing`` says in words what is done, as in "training originals"; ``method`` is the recipe's name of the method it
+    serves, ``earlier`` that it carries out an earlier request of a sequence, on which the run's own request stands.
     """
 
-    kind: Kind
-    spec: Mapping[str, Any]
-    part: str
+    spec: Spec
+    part: str = WHOLE
     inputs: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     cost: float = 0.0
+    bytes: int = 0
+    doing: str = ""
     method: str = ""
     earlier: bool = False
 
+    @property
+    def kind(self) -> str:
+        """The kind of the artefact it makes a part of."""
+        return self.spec.kind
+
     @functools.cached_property
     def id(self) -> str:
-        """Return what tells this job from every other, across runs and processes."""
-        return f"{self.kind}-{digest({'kind': self.kind, 'spec': self.spec})}-{self.part}"
+        """What tells this job from every other, across runs and processes."""
+        return f"{self.kind}-{self.spec.digest}-{self.part}"
+
+    def about(self, kind: type[S]) -> S:
+        """Return its spec, which the caller knows to be of one kind.
+
+        Raises:
+            TypeError: it is of another.
+        """
+        if not isinstance(self.spec, kind):
+            raise TypeError(f"a job of the kind {self.kind} is not about {kind.__name__}")
+        return self.spec
 
     def done(self, store: Store) -> bool:
         """Return whether its part is already in the store."""
-        return store.artefact(self.kind, self.spec).has(self.part)
+        return self.spec.artefact(store).has(self.part)
 
 
 def part_name(models: tuple[int, int]) -> str:
@@ -78,11 +94,6 @@ def part_models(part: str) -> range:
     """Return the model numbers of a part."""
     start, stop = part.split("-")
     return range(int(start), int(stop))
-
-
-def request_number(spec: Mapping[str, Any]) -> int:
-    """Return which request of a sequence a spec of a forget set or of unlearned networks is about, from 1."""
-    return 1 + request_number(spec["after"]) if "after" in spec else 1
 
 
 def followed(

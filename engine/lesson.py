@@ -11,73 +11,26 @@ and it makes an empty request change nothing.
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.descent import Stepper, Student, learning_rate
-from engine.ensemble import Ensemble
-from engine.isolation import IsolationKernel, likeness
-from engine.losses import log_probabilities
+from engine.curvature import flatten, unflatten
+from engine.images import Images
+from engine.isolation import IsolationKernel
 from engine.models.base import Net
+from engine.pairs import draw_requests, held_out_lessons, train_pairs
 from engine.records import Training
+from engine.regression import as_map, fit_linear, fit_network, network
 from engine.seeds import derive
-from engine.streams import Streams
-from engine.task import Images
-
-STARTS = 32
-"""Initialisations that a lesson shared by all originals is learned from; the last tenth of them is held out."""
-HELD_OUT = 10
-"""Every tenth lesson is not learned from: it chooses the regression's strictness and says how well it does."""
-HIDDEN = (256, 64)
-"""The paper's network."""
-_EPOCHS, _BATCH, _LR = 60, 64, 1e-3
-_PENALTIES = tuple(10 ** (k / 2) for k in range(-10, 3))
-_TOLERANCE = 1.05
-"""The strictest penalty whose held-out error is within this factor of the best is taken."""
-_FLOATS = 2**21
-"""Most numbers of a batch of pictures of all rows of a stack: larger stacks leave the processor's cache."""
+from engine.teaching import STARTS, Teaching
 
 _TENSORS = ("whole", "centre", "scale", "theta_centre", "theta_scale", "seen", "held_out")
 
 Progress = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Teaching:
-    """How a lesson is made: what :class:`engine.unlearners.l2ul.L2UL` lets one set."""
-
-    lessons: int
-    subset: float
-    largest: float
-    alike: float
-    psi: int
-    partitions: int
-    labels: bool
-    regressor: str
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
-        """Read a method's settings."""
-        return cls(**settings)
-
-    def drawn(self, n: int) -> int:
-        """Return how many of ``n`` training pictures a subset holds."""
-        return min(n, max(2, round(self.subset * n)))
-
-    def trainings(self, *, train: int, serves_all: bool) -> int:
-        """Return how many networks are trained for one unlearner, of ``train`` pictures."""
-        starts = STARTS if serves_all else 1
-        return self.lessons + (min(starts, self.lessons) if self.drawn(train) == train else self.lessons)
-
-    def cost(self, *, train: int, training: Training, models: int, serves_all: bool) -> float:
-        """Return what it takes to learn it: forward-equivalent example passes of all trainings for ``models``."""
-        one = training.passes * training.epochs * self.drawn(train)
-        return one * self.trainings(train=train, serves_all=serves_all) * (1 if serves_all else models)
 
 
 @dataclass(frozen=True)
@@ -135,13 +88,13 @@ class Lesson:
         """
         if len(forget) >= self.size:
             raise ValueError("the forget set is the whole training set; nothing is left to answer for")
-        theta = flat(params)  # (M, P)
+        theta = flatten(params)  # (M, P)
         ones = self.kernel.ones(forget.pictures(slice(None)).flatten(1), forget.y)  # (F, t)
         means = torch.stack([self.kernel.mean(ones), self.whole])  # (2, W)
         embedded = _embedded(means, self.centre, self.scale)  # (V,)
         own = _own(theta, self.theta_centre, self.theta_scale)  # (M, P or 0)
         odds = len(forget) / (self.size - len(forget))
-        return unflat(theta + odds * self._rate(embedded, own), params)
+        return unflatten(theta + odds * self._rate(embedded, own), params)
 
     def _rate(self, embedded: Tensor, own: Tensor) -> Tensor:
         """Return the change per odds of being forgotten (M, P) from inputs (V,) and (M, P or 0)."""
@@ -215,7 +168,7 @@ def learn(
         classes=net.classes if teaching.labels else 1,
     )
     ones = kernel.ones(points, images.y)  # (N, t)
-    subsets, kept = _requests(teaching, ones.cpu(), derive(seed, "lesson"))  # (m, s), (m, s)
+    subsets, kept = draw_requests(teaching, ones.cpu(), derive(seed, "lesson"))  # (m, s), (m, s)
     subsets, kept = subsets.to(ones.device), kept.to(ones.device)
     gone = torch.stack([kernel.mean(ones[s[~k]]) for s, k in zip(subsets, kept, strict=True)])  # (m, W)
     around = torch.stack([kernel.mean(ones[s]) for s in subsets])  # (m, W)
@@ -223,22 +176,22 @@ def learn(
     centre, scale = means.mean(dim=0), torch.stack([_scale(gone), _scale(around)])  # (2, W), (2,)
     embedded = _embedded(means, centre, scale)  # (m, V)
     share = (~kept).float().mean(dim=1)  # (m,)
-    held = _held_out(teaching.lessons, once).to(ones.device)  # (m,)
+    held = held_out_lessons(teaching.lessons, once).to(ones.device)  # (m,)
     whole = kernel.mean(ones)  # (W,)
     groups: list[tuple[str, Sequence[int]]] = [("lesson", range(STARTS))] if once else [("original", [i]) for i in ids]
     found = []
     for number, (role, starts) in enumerate(groups):
-        trained = _pairs(net, images, training, subsets, kept, seed, role, starts,
+        trained = train_pairs(net, images, training, subsets, kept, seed, role, starts,
                          lambda part, n=number: progress((n + part) / len(groups), "training the lessons"))  # fmt: skip
         theta, after = trained  # (m, P), (m, P)
         theta_scale = _scale(theta)
         own = _own(theta, theta.mean(dim=0), theta_scale)  # (m, P or 0)
         stream = seed if once else derive(seed, "lesson-model", starts[0])
-        fit = _ridge if teaching.regressor == "linear" else functools.partial(_network, seed=stream)
+        fit = fit_linear if teaching.regressor == "linear" else functools.partial(fit_network, seed=stream)
         progress((number + 1) / len(groups), "learning from the lessons")
         weights, error = fit(embedded, own, after - theta, share, held)
         if once and "dual" in weights:
-            weights = _as_map(weights, embedded[~held])
+            weights = as_map(weights, embedded[~held])
         found.append((theta.mean(dim=0), theta_scale, weights, error))
     return Lesson(
         kernel,
@@ -253,165 +206,6 @@ def learn(
         torch.tensor([f[3] for f in found], device=whole.device),
         None if once else tuple(ids),
     )
-
-
-def flat(params: Mapping[str, Tensor]) -> Tensor:
-    """Return all weights of each model in one row: (M, P)."""
-    return torch.cat([v.flatten(1) for v in params.values()], dim=1)
-
-
-def unflat(theta: Tensor, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return rows (M, P) as weights with the names and shapes of ``like``."""
-    parts = theta.split([v[0].numel() for v in like.values()], dim=1)
-    return {k: part.reshape(v.shape) for (k, v), part in zip(like.items(), parts, strict=True)}
-
-
-def network(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """Return what the paper's network of two hidden layers says to inputs x (..., n, d): (..., n, P)."""
-    hidden = (x @ weights["w1"] + weights["b1"]).relu()  # (..., n, 256)
-    hidden = (hidden @ weights["w2"] + weights["b2"]).relu()  # (..., n, 64)
-    return hidden @ weights["w3"] + weights["b3"]
-
-
-def weighted_cross_entropy(
-    student: Student, x: Tensor, y: Tensor, weight: Tensor, *, label_smoothing: float, deviation: float
-) -> Tensor:
-    """Return :func:`engine.losses.cross_entropy` over the pictures with weight (B,) 1, those with 0 left out."""
-    logits = student(x)  # (B, C)
-    log_p = log_probabilities(logits)  # (C, B)
-    loss = -log_p.gather(0, y.unsqueeze(0)).squeeze(0)  # (B,)
-    if label_smoothing:
-        loss = (1 - label_smoothing) * loss - label_smoothing * log_p.mean(dim=0)
-    if deviation:
-        loss = loss + deviation * logits.std(dim=-1)
-    return (loss * weight).sum() / weight.sum().clamp_min(1.0)
-
-
-def _requests(teaching: Teaching, ones: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Draw subsets int64 (m, s) of training pictures, and which of them stay, bool (m, s).
-
-    Sizes are even from 1 to ``largest`` of the subset. A share ``alike`` of the forget sets are the pictures most like
-    one of them under the kernel, the rest are drawn evenly, as in the paper.
-    """
-    n = len(ones)
-    size = teaching.drawn(n)
-    most = max(1, min(size - 1, round(teaching.largest * size)))
-    subsets, kept = [], []
-    for number in range(teaching.lessons):
-        generator = torch.Generator().manual_seed(derive(seed, "requests", number))
-        subset = torch.randperm(n, generator=generator)[:size].sort().values  # (s,)
-        one, kind = torch.rand(2, generator=generator).tolist()
-        count = min(most, 1 + int(one * most))
-        order = torch.rand(size, generator=generator)  # (s,) ties are broken by chance
-        if kind < teaching.alike:
-            centre = int(torch.randint(size, (1,), generator=generator))
-            order = order - (ones.shape[1] + 1) * likeness(ones[subset], ones[subset[centre]])
-        keep = torch.ones(size, dtype=torch.bool)
-        keep[order.argsort()[:count]] = False
-        subsets.append(subset)
-        kept.append(keep)
-    return torch.stack(subsets), torch.stack(kept)
-
-
-def _held_out(lessons: int, once: bool) -> Tensor:
-    """Return which lessons are not learned from, bool (m,); of a shared lesson all those of the last starts."""
-    number = torch.arange(lessons)
-    if once and lessons >= 2 * STARTS:
-        return number % STARTS >= STARTS - max(1, STARTS // HELD_OUT)
-    return number % HELD_OUT == HELD_OUT - 1 if lessons >= HELD_OUT else number == lessons - 1
-
-
-def _pairs(
-    net: Net,
-    images: Images,
-    training: Training,
-    subsets: Tensor,
-    kept: Tensor,
-    seed: int,
-    role: str,
-    starts: Sequence[int],
-    progress: Callable[[float], None],
-) -> tuple[Tensor, Tensor]:
-    """Train on each subset (m, s) with and without its forget set; return weights theta and theta', each (m, P)."""
-    m, size = subsets.shape
-    whole = size == len(images)
-    own = torch.arange(m) % len(starts)  # (m,) where in ``starts`` a lesson begins
-    # Of all pictures there is one subset, and so one training per start to compare with.
-    firsts = torch.arange(min(m, len(starts))) if whole else torch.arange(m)
-    rows = torch.cat([own[firsts], own])  # (r,)
-    positions = torch.cat([subsets[firsts], subsets])  # (r, s)
-    weights = torch.cat([torch.ones_like(kept[firsts]), kept]).float()  # (r, s)
-    order = rows.argsort(stable=True)
-    step = max(1, _FLOATS // (training.batch_size * images.x[0].numel()))
-    theta: Tensor | None = None
-    for begin in range(0, len(order), step):
-        part = order[begin : begin + step]
-        ids = [starts[int(i)] for i in rows[part]]
-        trained = _train(net, images, training, positions[part], weights[part], seed, role, ids)
-        theta = trained.new_empty(len(order), trained.shape[1]) if theta is None else theta
-        theta[part] = trained
-        progress(min(1.0, (begin + step) / len(order)))
-    return theta[: len(firsts)][own if whole else firsts], theta[len(firsts) :]  # type: ignore[index]
-
-
-def _train(
-    net: Net,
-    images: Images,
-    training: Training,
-    positions: Tensor,
-    weights: Tensor,
-    seed: int,
-    role: str,
-    ids: Sequence[int],
-) -> Tensor:
-    """Train rows on their pictures ``positions`` (r, s) with ``weights`` (r, s) of 0 or 1; return weights (r, P).
-
-    Row k starts as model ``ids[k]`` of ``role`` does in :func:`engine.train.train` and visits pictures in that order.
-    """
-    different = sorted(set(ids))
-    own = torch.tensor([different.index(i) for i in ids], device=images.x.device)  # (r,)
-    device = images.x.device
-    first = Ensemble.initial(net, seed=seed, role=role, ids=different, device=device, strategy="stacked")
-    start = replace(
-        first,
-        params={k: v[own] for k, v in first.params.items()},
-        buffers={k: v[own] for k, v in first.buffers.items()},
-        ids=tuple(ids),
-    )
-    n = positions.shape[1]
-    total = training.epochs * -(-n // training.batch_size)
-    stepper = Stepper(
-        start,
-        total=total,
-        lr=training.lr,
-        optimizer=training.optimizer,
-        momentum=training.momentum,
-        weight_decay=training.weight_decay,
-        bf16=training.precision == "bf16",
-        restriction=training.restriction,
-    )
-    loss = functools.partial(
-        weighted_cross_entropy, label_smoothing=training.label_smoothing, deviation=training.deviation
-    )
-    for order in _epochs(Streams(seed, f"{role}:batches", different, device), n, training):
-        mine = order[own]  # (r, B)
-        x, y = _batch(images, positions, mine, alike=len(different) == 1 and n == len(images))
-        lr = learning_rate(training, stepper.step_count, total)
-        stepper.step(loss, x, y, weights.gather(1, mine), seen=0, cost=0.0, lr=lr)
-    return flat(stepper.ensemble.params)
-
-
-def _epochs(streams: Streams, n: int, training: Training) -> Iterator[Tensor]:
-    for _ in range(training.epochs):
-        yield from streams.epoch(n, training.batch_size)
-
-
-def _batch(images: Images, positions: Tensor, order: Tensor, *, alike: bool) -> tuple[Tensor, Tensor]:
-    """Return the pictures and labels of each row's batch; rows that all see the same share their memory."""
-    if not alike:
-        return images.batch(positions.gather(1, order))
-    x, y = images.batch(order[:1])
-    return x.expand(len(order), *x.shape[1:]), y.expand(len(order), -1)
 
 
 def _scale(block: Tensor) -> Tensor:
@@ -431,84 +225,3 @@ def _own(theta: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
     if not bool((scale > 0).all()):
         return theta[:, :0]  # (M, 0)
     return (theta - centre) * scale.unsqueeze(-1)  # (M, P)
-
-
-def _ridge(
-    embedded: Tensor, own: Tensor, change: Tensor, share: Tensor, held: Tensor
-) -> tuple[dict[str, Tensor], float]:
-    """Fit the linear regression with a penalty chosen on the held-out lessons; return weights and held-out distance.
-
-    Each lesson weighs 1 / |F|, so that large requests do not drown small ones: a change grows about as the root of |F|.
-    """
-    odds = share / (1 - share)  # (m,)
-    root = share.rsqrt().double()  # (m,)
-    alike = 1 + embedded @ embedded.t() + own @ own.t()  # (m, m)
-    design = (alike * odds[:, None] * odds).double() * root[:, None] * root  # (m, m)
-    target = change.double() * root[:, None]  # (m, P)
-    fit = ~held
-    values, vectors = torch.linalg.eigh(design[fit][:, fit])  # (n,), (n, n)
-    rotated = vectors.t() @ target[fit]  # (n, P)
-    across = design[held][:, fit] @ vectors  # (h, n)
-    nothing = target[held].square().sum()
-    mean = design.diagonal()[fit].mean()
-    errors = []
-    for penalty in _PENALTIES:
-        left = across @ (rotated / (values + penalty * mean)[:, None]) - target[held]  # (h, P)
-        errors.append(float(left.square().sum() / nothing))
-    chosen = max(k for k, error in enumerate(errors) if error <= min(errors) * _TOLERANCE)
-    dual = vectors @ (rotated / (values + _PENALTIES[chosen] * mean)[:, None])  # (n, P)
-    dual = dual * (odds[fit].double() * root[fit])[:, None]
-    return {"own": own[fit], "dual": dual.float()}, math.sqrt(errors[chosen])
-
-
-def _as_map(weights: Mapping[str, Tensor], seen: Tensor) -> dict[str, Tensor]:
-    """Return the linear regression as a matrix (V + P, P) and a bias (1, P) instead of by its lessons ``seen`` (n, V).
-
-    Smaller and faster when it serves all originals; many originals are smaller when they share what was seen.
-    """
-    dual = weights["dual"].double()  # (n, P)
-    inputs = torch.cat([seen, weights["own"]], dim=1).double()  # (n, V + P)
-    return {"map": (inputs.t() @ dual).float(), "bias": dual.sum(dim=0, keepdim=True).float()}
-
-
-@torch.enable_grad()
-def _network(
-    embedded: Tensor, own: Tensor, change: Tensor, share: Tensor, held: Tensor, *, seed: int
-) -> tuple[dict[str, Tensor], float]:
-    """Fit the paper's network with Adam, keeping the epoch that does best on the held-out lessons; weighted alike."""
-    x = torch.cat([embedded, own], dim=1)  # (m, V + P)
-    odds = share / (1 - share)  # (m,)
-    weight = 1 / share  # (m,)
-    unit = float((weight[:, None] * change.square()).mean().sqrt())
-    typical = float((weight * odds.square()).mean().sqrt())
-    streams = Streams(seed, "regressor", [0], x.device)
-    sizes = (x.shape[1], *HIDDEN, change.shape[1])
-    weights: dict[str, Tensor] = {}
-    for layer in (1, 2, 3):
-        spread = math.sqrt(2 / sizes[layer - 1]) if layer < 3 else 0.1 / math.sqrt(sizes[2])
-        weights[f"w{layer}"] = (streams.normal(sizes[layer - 1], sizes[layer])[0] * spread).requires_grad_()
-        weights[f"b{layer}"] = x.new_zeros(sizes[layer]).requires_grad_()
-    optimizer = torch.optim.Adam(list(weights.values()), lr=_LR, foreach=True)
-    fit, out = (~held).nonzero()[:, 0], held.nonzero()[:, 0]
-    target = change * (typical / unit)  # (m, P)
-
-    def error(rows: Tensor) -> Tensor:
-        made = network(weights, x[rows]) * odds[rows, None]  # (b, P)
-        return (weight[rows, None] * (made - target[rows]).square()).mean()
-
-    best, nothing = math.inf, float((weight[out, None] * target[out].square()).mean())
-    kept = {k: v.detach().clone() for k, v in weights.items()}
-    for _ in range(_EPOCHS):
-        for order in streams.epoch(len(fit), _BATCH):
-            gradients = torch.autograd.grad(error(fit[order[0]]), list(weights.values()))
-            for value, gradient in zip(weights.values(), gradients, strict=True):
-                value.grad = gradient
-            optimizer.step()
-        with torch.no_grad():
-            left = float(error(out))
-        if left < best:
-            best, kept = left, {k: v.detach().clone() for k, v in weights.items()}
-    kept |= {"w3": kept["w3"] * (unit / typical), "b3": kept["b3"] * (unit / typical)}
-    # Biases get a row of their own, so that stacked models broadcast over requests.
-    kept = {k: v.unsqueeze(0) if k[0] == "b" else v for k, v in kept.items()}
-    return kept, math.sqrt(best / nothing)

@@ -37,6 +37,17 @@ def weighted_cross_entropy(
     return (each * weight).sum()
 
 
+def mean_weighted_cross_entropy(
+    student: Student, x: Tensor, y: Tensor, weight: Tensor, *, label_smoothing: float = 0.0, deviation: float = 0.0
+) -> Tensor:
+    """Return :func:`weighted_cross_entropy` over the sum of ``weight`` (B,), which counts as one where it is less.
+
+    With weights 0 and 1 it is :func:`cross_entropy` of the pictures that weigh 1, and 0 where there is none.
+    """
+    total = weighted_cross_entropy(student, x, y, weight, label_smoothing=label_smoothing, deviation=deviation)
+    return total / weight.sum().clamp_min(1.0)
+
+
 def log_probabilities(logits: Tensor) -> Tensor:
     """Return the log-softmax of logits (B, C) as (C, B).
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from engine.data import datasets
 from engine.data.base import DataError, ImageData
 from engine.data.decoded import fetch
 from engine.store import Store
@@ -153,12 +154,12 @@ def find(store: Store, data_hash: str) -> Pictures | None:
 
 
 def _embedded(store: Store, data_hash: str) -> Pictures | None:
-    from engine.data.digits import Digits  # reading them imports scikit-learn, which other data sets need not pay
-    from engine.data.sklearn_tables import BreastCancer, Iris, Wine
-
-    for source in (Digits(), BreastCancer(), Wine(), Iris()):
+    """Return the data set with this hash among those that need nothing before they can be read."""
+    for kind in datasets().values():
+        if kind.needs:
+            continue
         with contextlib.suppress(DataError):
-            data = source.load(store.data_cache, lambda _share, _said: None)
+            data = kind().load(store.data_cache, lambda _share, _message: None)
             if data.hash == data_hash:
                 return Pictures(data)
     return None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from engine.experiment import Experiment, Spec
-from engine.halves import half_size
+from engine.experiment import Experiment
 from engine.jobs import CURVE_POINTS, FRAMES, Job, part_name
 from engine.knobs import BadSetting
-from engine.lesson import Teaching, shared
-from engine.models.base import Net
+from engine.prerequisites import wanted
+from engine.scope import Scope, path_bytes
+from engine.specs import WHOLE, DataSpec, Evaluation, ForgetSet, Probe, Unlearned
 from engine.store import Store
 from engine.unlearners.base import Unlearner
 
@@ -21,7 +21,10 @@ EVALUATION_COST = 1.0
 """An evaluation is quick beside training: it counts as one pass, so that progress never stands still."""
 
 PATH_BYTES = 2 * 2**30
-"""Most bytes of kept trajectory (:func:`path_bytes`) in one chunk of originals; a recipe that needs more is refused."""
+"""Most bytes of trajectory (:func:`engine.scope.path_bytes`) in one chunk of originals; more is refused."""
+
+SUPPOSED = 20
+"""An estimate before the forget set is known supposes that it is one of so many parts of the training set."""
 
 
 @dataclass(frozen=True)
@@ -30,68 +33,9 @@ class Row:
 
     method: str
     models: int
-    spec: Spec
+    spec: Evaluation
     part: str
     final: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The jobs of a run in the order they should start, as far as they can be known now.
-
-    ``complete`` is False while the data set or the forget set is not in the store yet: their hashes name everything
-    that follows. ``rows`` are the evaluations, by job id; ``forget`` the training indices (F,) once they are known, of
-    ``train`` examples, and ``earlier`` those that earlier requests of a sequence removed.
-    """
-
-    jobs: tuple[Job, ...]
-    rows: Mapping[str, Row]
-    complete: bool
-    forget: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    train: int = 0
-    earlier: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def originals(self) -> Job | None:
-        """Return the job of the first chunk of originals, ``None`` before it can be named."""
-        return next((job for job in self.jobs if job.kind == "trained" and job.spec["role"] == "original"), None)
-
-
-def data_job(experiment: Experiment) -> Job:
-    """Return the job that decodes the data set and measures its hash.
-
-    A path is read afresh in each process; its decoded copy is keyed by content, so this is quick the second time.
-    """
-    choice = experiment.recipe.dataset.to_json()
-    return Job("data", {"dataset": choice}, "whole", inputs={"dataset": choice})
-
-
-def data_info(experiment: Experiment, store: Store) -> dict[str, Any] | None:
-    """Return name, hash, classes, shape and sizes of the data set, or None before its job is done."""
-    job = data_job(experiment)
-    artefact = store.artefact(job.kind, job.spec)
-    return artefact.read("whole").json("info") if artefact.has("whole") else None
-
-
-def probe_job(experiment: Experiment, info: Mapping[str, Any], device: str) -> Job:
-    """Return the job that times training on this device; its answer is kept per (model, picture shape, device)."""
-    recipe = experiment.recipe
-    start, stop = recipe.ensemble.chunks()[0]
-    spec = {
-        "model": recipe.model.to_json(),
-        "shape": list(info["shape"]),
-        "classes": len(info["classes"]),
-        "training": replace(recipe.training, epochs=1000, trajectory=False, patience=0).settings(),
-        "models": stop - start,
-        "device": device,
-        "format": 2,
-    }
-    return Job("probe", spec, "whole", inputs={"dataset": recipe.dataset.to_json()}, needs=(data_job(experiment).id,))
-
-
-def probed(job: Job, store: Store) -> dict[str, Any] | None:
-    """Return what a probe measured, or None before it is done."""
-    artefact = store.artefact(job.kind, job.spec)
-    return artefact.read("whole").json("probe") if artefact.has("whole") else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,72 +57,109 @@ class Request:
         return len(self.forget) + len(self.earlier)
 
 
-def requests(experiment: Experiment, store: Store, data_hash: str) -> list[Request] | None:
-    """Return every request's pictures in order, or None before all of them are chosen."""
-    found: list[Request] = []
-    for spec in experiment.forget_specs(data_hash):
-        artefact = store.artefact("forget", spec)
-        if not artefact.has("whole"):
-            return None
-        part = artefact.read("whole")
-        info, indices = part.json("info"), part.array("indices")
-        if "after" in spec:
-            found.append(Request(info["hash"], info["gone"], indices, part.array("earlier")))
-        else:
-            found.append(Request(info["hash"], info["hash"], indices, np.empty(0, np.int64)))
-    return found
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a run in the order they should start, as far as they can be known now.
 
-
-def lesson_job(
-    experiment: Experiment, info: Mapping[str, Any], method: Unlearner, chunk: tuple[int, int], name: str
-) -> Job:
-    """Return the job that learns an unlearner for a chunk of originals, or for all where one serves all.
-
-    It depends on no forget set, so the next request finds it done.
+    ``complete`` is False while the data set or the forget set is not in the store yet: their hashes name everything
+    that follows. ``rows`` are the evaluations, by job id; ``forget`` the training indices (F,) once they are known, of
+    ``train`` examples, and ``earlier`` those that earlier requests of a sequence removed; ``forget_set`` is where both
+    are stored; ``scope`` the last request's, in which further jobs on the same networks are named.
     """
+
+    jobs: tuple[Job, ...]
+    rows: Mapping[str, Row]
+    complete: bool
+    forget: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    train: int = 0
+    earlier: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    forget_set: ForgetSet | None = None
+    scope: Scope | None = None
+
+    def originals(self) -> Job | None:
+        """Return the job of the first chunk of originals, ``None`` before it can be named."""
+        return next((job for job in self.jobs if job.kind == "trained" and job.spec.role == "original"), None)
+
+
+def data_job(experiment: Experiment) -> Job:
+    """Return the job that decodes the data set and measures its hash.
+
+    A path is read afresh in each process; its decoded copy is keyed by content, so this is quick the second time.
+    """
+    choice = experiment.recipe.dataset
+    return Job(DataSpec(choice), inputs={"dataset": choice.to_json()}, doing="reading the data")
+
+
+def data_info(experiment: Experiment, store: Store) -> dict[str, Any] | None:
+    """Return name, hash, classes, shape and sizes of the data set, or None before its job is done."""
+    artefact = data_job(experiment).spec.artefact(store)
+    return artefact.read(WHOLE).json("info") if artefact.has(WHOLE) else None
+
+
+def probe_job(experiment: Experiment, info: Mapping[str, Any], device: str) -> Job:
+    """Return the job that times training on this device; its answer is stored per (model, picture shape, device)."""
     recipe = experiment.recipe
-    serves_all = shared(recipe.model.key)
-    models = chunk[1] - chunk[0]
-    cost = Teaching.of(method.settings()).cost(
-        train=info["train"], training=recipe.training, models=models, serves_all=serves_all
+    start, stop = recipe.ensemble.chunks()[0]
+    spec = Probe(
+        recipe.model,
+        tuple(info["shape"]),
+        len(info["classes"]),
+        replace(recipe.training, epochs=1000, trajectory=False, patience=0),
+        stop - start,
+        device,
     )
-    return Job(
-        "lesson",
-        experiment.lesson_spec(info["hash"], method),
-        "whole" if serves_all else part_name(chunk),
-        inputs={"dataset": recipe.dataset.to_json()},
-        needs=(data_job(experiment).id,),
-        cost=cost,
-        method=name,
-    )
+    inputs = {"dataset": recipe.dataset.to_json()}
+    return Job(spec, inputs=inputs, needs=(data_job(experiment).id,), doing="timing this computer")
 
 
-def lesson_jobs(experiment: Experiment, info: Mapping[str, Any]) -> tuple[Job, ...]:
-    """Return every lesson the recipe needs, each once."""
-    found = [
-        lesson_job(experiment, info, method, chunk, name)
-        for name, method in zip(experiment.recipe.methods_ids(), experiment.methods, strict=True)
-        if "lesson" in method.card.reads
-        for chunk in experiment.recipe.ensemble.chunks()
+def probed(job: Job, store: Store) -> dict[str, Any] | None:
+    """Return what a probe measured, or None before it is done."""
+    artefact = job.spec.artefact(store)
+    return artefact.read(WHOLE).json("probe") if artefact.has(WHOLE) else None
+
+
+def requests(specs: Sequence[ForgetSet], store: Store) -> list[Request] | None:
+    """Return every request's pictures in order, or None before all of them are chosen."""
+    chosen: list[Request] = []
+    for spec in specs:
+        artefact = spec.artefact(store)
+        if not artefact.has(WHOLE):
+            return None
+        part = artefact.read(WHOLE)
+        info = part.json("info")
+        earlier = part.array("earlier") if spec.after is not None else np.empty(0, np.int64)
+        chosen.append(Request(info["hash"], info["gone"], part.array("indices"), earlier))
+    return chosen
+
+
+def supposed(count: int, train: int) -> list[Request]:
+    """Return requests of a usual size that stand for ``count`` unknown ones, of ``train`` pictures."""
+    size = max(1, train // SUPPOSED)
+    return [
+        Request(f"supposed {i}", f"supposed to {i}", np.arange(size), np.arange(min(i * size, train - size - 1)))
+        for i in range(count)
     ]
-    return tuple({job.id: job for job in found}.values())
 
 
-def forget_set(experiment: Experiment, store: Store, data_hash: str) -> tuple[str, np.ndarray] | None:
+def forget_set(experiment: Experiment, store: Store, info: Mapping[str, Any]) -> tuple[str, np.ndarray] | None:
     """Return the forget set's hash and training indices (F,), or None before its job is done."""
-    found = requests(experiment, store, data_hash)
-    return None if found is None else (found[-1].hash, found[-1].forget)
+    chosen = requests(experiment.forget_specs(_scope(experiment, info, None, 0)), store)
+    return None if chosen is None else (chosen[-1].hash, chosen[-1].forget)
 
 
-def make_plan(experiment: Experiment, store: Store, device: str) -> Plan:
+def make_plan(experiment: Experiment, store: Store, device: str, *, suppose: bool = False) -> Plan:
     """Return every job the recipe needs that can be named now, finished or not.
 
     Jobs come chunk by chunk (originals, oracles, floor, each method, its evaluation), so that the first KLOM appears
-    after the first chunk and sharpens with each further one. A later request of a sequence also lists what its method
-    did at the requests before it, which is in the store when they were run; their oracles and evaluations are theirs.
+    after the first chunk and sharpens with each further one. What a job needs comes before it. A later request of a
+    sequence also lists what its method did at the requests before it, which is in the store when they were run; their
+    oracles and evaluations are theirs.
+
+    With ``suppose`` a forget set that is not chosen yet is taken to be of a usual size (:func:`supposed`), so that the
+    plan's costs are an estimate of the whole run; such a plan is not complete and must not be run.
 
     Raises:
-        BadSetting: the model cannot take such data, or a kept trajectory would be too large.
+        BadSetting: the model cannot take such data, or the trajectory would be too large.
     """
     recipe = experiment.recipe
     data = data_job(experiment)
@@ -188,199 +169,177 @@ def make_plan(experiment: Experiment, store: Store, device: str) -> Plan:
     if why := experiment.architecture.misfit(tuple(info["shape"])):
         raise BadSetting(why)
     _check_path(experiment, info)
-    jobs = [data]
-    dataset = {"dataset": recipe.dataset.to_json()}
-    strategy: str | None = recipe.ensemble.strategy
+    probe = probe_job(experiment, info, device)
+    measured = probed(probe, store)
+    strategy: str = recipe.ensemble.strategy
     if strategy == "auto":
-        probe = probe_job(experiment, info, device)
-        answer = probed(probe, store)
-        if answer is None:
+        if measured is None:
             return Plan((data, probe), {}, complete=False)
-        strategy = answer["strategy"]
-    work = {**dataset, "strategy": strategy}
-    chunks = recipe.ensemble.chunks()
-    points = info["train"] + info["test"]
-
-    def training_cost(examples: int, models: int) -> float:
-        return (recipe.training.passes * recipe.training.visits * examples + points) * models
-
-    originals = [
-        Job(
-            "trained",
-            experiment.original_spec(info["hash"]),
-            part_name(chunk),
-            inputs=work,
-            needs=(data.id,),
-            cost=training_cost(info["train"], chunk[1] - chunk[0]),
-        )
-        for chunk in chunks
+        strategy = measured["strategy"]
+    scope = _scope(experiment, info, strategy, 0 if measured is None else measured["parameters"])
+    choosing = _choosing(experiment, scope)
+    specs = [job.spec for job in choosing.values()]
+    chosen = requests(specs, store)
+    if chosen is None and not suppose:
+        before = (data, *_read_by(experiment, scope, choosing), *choosing.values(), *_originals(scope))
+        return Plan(tuple({job.id: job for job in before}.values()), {}, complete=False)
+    asked = chosen or supposed(len(specs), info["train"])
+    scopes = [
+        replace(scope, gone=one.gone, removed=one.removed, forget=job.spec, choosing=job)
+        for one, job in zip(asked, choosing.values(), strict=True)
     ]
-    halves: list[Job] = []
-    if experiment.reads_halves():
-        halves = [
-            Job(
-                "trained",
-                experiment.halves_spec(info["hash"]),
-                part_name(chunk),
-                inputs=work,
-                needs=(data.id,),
-                cost=training_cost(half_size(info["train"]), chunk[1] - chunk[0]),
-            )
-            for chunk in chunks
-        ]
-    choosing = _choosing(experiment, info, dataset, originals[0], halves, data)
-    asked = requests(experiment, store, info["hash"])
-    if asked is None:
-        return Plan((data, *choosing, *originals, *halves), {}, complete=False)
-    here = asked[-1]
-    without = [{**work, "forget": np.union1d(one.earlier, one.forget).tolist()} for one in asked]
+    jobs: dict[str, Job] = {job.id: job for job in (data, *_read_by(experiment, scope, choosing), *choosing.values())}
     rows: dict[str, Row] = {}
-    jobs += choosing
-    teachers: list[Job] = []
-    oracles: list[Job] = []
-    unlearned: dict[str, list[Job]] = {name: [] for name in recipe.methods_ids()}
-
-    def retrained(spec: Spec, number: int, chunk: tuple[int, int]) -> Job:
-        cost = training_cost(info["train"] - asked[number].removed, chunk[1] - chunk[0])
-        return Job("trained", spec, part_name(chunk), inputs=without[number], needs=(choosing[number].id,), cost=cost)
-
-    for number, chunk in enumerate(chunks):
-        jobs.append(originals[number])
-        for spec, kind in (
-            (experiment.oracle_spec(info["hash"], here.gone), oracles),
-            (experiment.floor_spec(info["hash"], here.gone), teachers),
-        ):
-            kind.append(retrained(spec, len(asked) - 1, chunk))
-            jobs.append(kind[-1])
-        jobs += halves[number : number + 1]
-        for name, method in zip(recipe.methods_ids(), experiment.methods, strict=True):
-            before: Job | None = None
-            scored: list[Job] = []
-            if scores := method.scored_by():  # the same for every chunk
-                scored = halves if scores == "halves" else originals[:1]
-            given = {**work, "scored": [job.part for job in scored]} if scored else work
-            for i, one in enumerate(asked):
-                last = i == len(asked) - 1
-                after = None if before is None else before.spec
-                spec = experiment.unlearned_spec(info["hash"], one.hash, method, gone=one.gone, after=after)
-                needed = [(originals[number] if before is None else before).id, *(job.id for job in scored)]
-                if "lesson" in spec:
-                    lesson = lesson_job(experiment, info, method, chunk, name)
-                    jobs += [lesson] if lesson.id not in {other.id for other in jobs} else []
-                    needed.append(lesson.id)
-                if "oracle" in spec:
-                    teacher = teachers[number] if last else retrained(spec["oracle"], i, chunk)
-                    needed.append(teacher.id)
-                    if not last and teacher.id not in {job.id for job in jobs}:
-                        jobs.append(teacher)
-                before = _unlearning(experiment, info, method, name, chunk, one, spec, given, tuple(needed), last=last)
-                jobs.append(before)
-            unlearned[name].append(before)
-            if chunk[1] < 2:
-                continue  # one model has no distribution
-            row = _row(experiment, info, here.gone, name, before.spec, chunk[1], final=number == len(chunks) - 1)
-            upto = slice(0, number + 1)
-            evaluation = Job(
-                "evaluation",
-                row.spec,
-                row.part,
-                inputs={
-                    "parts": [j.part for j in originals[upto]],
-                    "train": info["train"],
-                    "forget": here.forget.tolist(),
-                    **_earlier(here),
-                },
-                needs=tuple(j.id for group in (originals, oracles, teachers, unlearned[name]) for j in group[upto]),
-                cost=EVALUATION_COST,
-                method=name,
-            )
-            rows[evaluation.id] = row
-            jobs.append(evaluation)
-    return Plan(tuple(jobs), rows, complete=True, forget=here.forget, train=info["train"], earlier=here.earlier)
+    for job, row in _chunks(experiment, scopes, asked):
+        jobs.setdefault(job.id, job)
+        if row is not None:
+            rows[job.id] = row
+    here = asked[-1]
+    return Plan(
+        tuple(jobs.values()),
+        rows if chosen is not None else {},
+        complete=chosen is not None,
+        forget=here.forget,
+        train=info["train"],
+        earlier=here.earlier,
+        forget_set=specs[-1],
+        scope=scopes[-1],
+    )
 
 
-def _choosing(
-    experiment: Experiment,
-    info: Mapping[str, Any],
-    dataset: Mapping[str, Any],
-    original: Job,
-    halves: list[Job],
-    data: Job,
-) -> list[Job]:
-    """Return the jobs that choose each request's pictures; each needs the one before it."""
-    inputs = {**dataset, "original_part": original.part}
-    jobs: list[Job] = []
-    for spec in experiment.forget_specs(info["hash"]):
-        looks_at = halves if "halves" in spec else [original if "original" in spec else data]
-        needs = tuple(job.id for job in (*looks_at, *jobs[-1:]))
-        seen = {**inputs, "scored": [job.part for job in halves]} if "halves" in spec else inputs
-        jobs.append(Job("forget", spec, "whole", inputs=seen, needs=needs))
+def _scope(experiment: Experiment, info: Mapping[str, Any], strategy: str | None, parameters: int) -> Scope:
+    inputs = {"dataset": experiment.recipe.dataset.to_json(), "strategy": strategy}
+    return Scope(experiment.recipe, info, data_job(experiment), inputs, parameters=parameters)
+
+
+def _originals(scope: Scope) -> list[Job]:
+    return [scope.training("original", chunk) for chunk in scope.chunks]
+
+
+def _choosing(experiment: Experiment, scope: Scope) -> dict[str, Job]:
+    """Return the jobs that choose each request's pictures, by id; each needs the one before it."""
+    first = scope.training("original", scope.chunks[0])
+    jobs: dict[str, Job] = {}
+    for spec, selector in zip(experiment.forget_specs(scope), experiment.selectors, strict=True):
+        reads = {one.reads: one.jobs(scope, scope.chunks[0]) for one in wanted(selector)}
+        needs = [job.id for group in reads.values() for job in group]
+        needs += [first.id] if spec.original is not None else []
+        job = Job(
+            spec,
+            inputs={
+                "dataset": scope.inputs["dataset"],
+                "original_part": first.part,
+                "reads": {word: tuple(job.part for job in group) for word, group in reads.items()},
+            },
+            needs=(scope.data.id, *needs, *list(jobs)[-1:]),
+            doing="choosing the forget set",
+        )
+        jobs[job.id] = job
     return jobs
 
 
+def _read_by(experiment: Experiment, scope: Scope, choosing: Mapping[str, Job]) -> list[Job]:
+    """Return the jobs that the choosing of a forget set reads, besides the data."""
+    jobs = []
+    for job, selector in zip(choosing.values(), experiment.selectors, strict=True):
+        if job.spec.original is not None:
+            jobs.append(scope.training("original", scope.chunks[0]))
+        jobs += [needed for one in wanted(selector) for needed in one.jobs(scope, scope.chunks[0])]
+    return jobs
+
+
+def _chunks(
+    experiment: Experiment, scopes: Sequence[Scope], asked: Sequence[Request]
+) -> Iterator[tuple[Job, Row | None]]:
+    """Yield the jobs of every chunk of models in turn, an evaluation with its row; some more than once."""
+    here, recipe = scopes[-1], experiment.recipe
+    methods = dict(zip(recipe.methods_ids(), experiment.methods, strict=True))
+    reads = {name: wanted(method) for name, method in methods.items()}
+    specs = {name: _specs(experiment, scopes, asked, method) for name, method in methods.items()}
+    done: dict[str, list[Job]] = {role: [] for role in ("original", "oracle", "floor", *methods)}
+    for number, chunk in enumerate(here.chunks):
+        for role in ("original", "oracle", "floor"):
+            done[role].append(here.training(role, chunk))
+            yield done[role][-1], None
+        for name, method in methods.items():
+            before: Job = done["original"][-1]
+            for i, (scope, request) in enumerate(zip(scopes, asked, strict=True)):
+                needed = {one.reads: one.jobs(scope, chunk) for one in reads[name]}
+                for job in (job for group in needed.values() for job in group):
+                    yield job, None
+                before = _unlearning(scope, method, name, chunk, request, specs[name][i], before, needed,
+                                     last=scope is here)  # fmt: skip
+                yield before, None
+            done[name].append(before)
+            if chunk[1] < 2:
+                continue  # one model has no distribution
+            spec = experiment.evaluation_spec(here, specs[name][-1], chunk[1])
+            evaluation = Job(
+                spec,
+                inputs={
+                    "parts": [job.part for job in done["original"]],
+                    "train": here.info["train"],
+                    "forget": here.forget,
+                },
+                needs=tuple(j.id for group in ("original", "oracle", "floor", name) for j in done[group]),
+                cost=EVALUATION_COST,
+                doing=f"measuring {name}",
+                method=name,
+            )
+            yield evaluation, Row(name, chunk[1], spec, evaluation.part, number == len(here.chunks) - 1)
+
+
+def _specs(
+    experiment: Experiment, scopes: Sequence[Scope], asked: Sequence[Request], method: Unlearner
+) -> list[Unlearned]:
+    """Return what a method's result depends on, at each request in order."""
+    specs: list[Unlearned] = []
+    for scope, request in zip(scopes, asked, strict=True):
+        after = specs[-1] if specs else None
+        specs.append(experiment.unlearned_spec(scope, method, request.hash, after=after))
+    return specs
+
+
 def _unlearning(
-    experiment: Experiment,
-    info: Mapping[str, Any],
+    scope: Scope,
     method: Unlearner,
     name: str,
     chunk: tuple[int, int],
     request: Request,
-    spec: Spec,
-    work: Mapping[str, Any],
-    needs: tuple[str, ...],
+    spec: Unlearned,
+    before: Job,
+    reads: Mapping[str, Sequence[Job]],
     *,
     last: bool,
 ) -> Job:
     """Return the job that carries out a request on a chunk of networks; only the curves of the ``last`` are shown."""
-    kept = info["train"] - request.removed
-    curves = FRAMES * sum(min(n, CURVE_POINTS) for n in (len(request.forget), kept, info["test"]))
-    points = info["train"] + info["test"]
-    cost = (
-        method.planned_cost(forget=len(request.forget), retain=kept, training=experiment.recipe.training)
-        + curves
-        + points
-    )
-    inputs = {**work, "forget": request.forget.tolist(), **_earlier(request)}
-    size = chunk[1] - chunk[0]
+    kept, models = scope.info["train"] - request.removed, chunk[1] - chunk[0]
+    curves = FRAMES * sum(min(n, CURVE_POINTS) for n in (len(request.forget), kept, scope.info["test"]))
+    training = scope.recipe.training
+    planned = method.planned_cost(forget=len(request.forget), retain=kept, training=training)
     return Job(
-        "unlearned", spec, part_name(chunk), inputs=inputs, needs=needs, cost=cost * size, method=name, earlier=not last
+        spec,
+        part_name(chunk),
+        inputs={
+            **scope.inputs,
+            "forget": scope.forget,
+            "reads": {word: tuple(job.part for job in group) for word, group in reads.items()},
+        },
+        needs=(before.id, *(job.id for group in reads.values() for job in group)),
+        cost=(planned + curves + scope.points) * models,
+        bytes=scope.ensemble_bytes(models),
+        doing=f"unlearning with {name}",
+        method=name,
+        earlier=not last,
     )
-
-
-def _earlier(request: Request) -> dict[str, Any]:
-    return {"earlier": request.earlier.tolist()} if len(request.earlier) else {}
-
-
-def path_bytes(experiment: Experiment, info: Mapping[str, Any], models: int) -> int:
-    """Return the bytes that the kept trajectories of ``models`` originals take: a gradient per step, 0 if not kept."""
-    training = experiment.recipe.training
-    if not training.trajectory:
-        return 0
-    network = Net(experiment.architecture, tuple(info["shape"]), len(info["classes"])).initial(0)
-    steps = training.epochs * -(-info["train"] // training.batch_size)
-    return 4 * models * steps * sum(p.numel() for p in network.parameters())
 
 
 def _check_path(experiment: Experiment, info: Mapping[str, Any]) -> None:
     size = experiment.recipe.ensemble.chunks()[0][1]
-    needed = path_bytes(experiment, info, size)
+    needed = path_bytes(experiment.recipe, info, size)
     if needed > PATH_BYTES:
         raise BadSetting(
             f"Keeping the trajectory takes {needed / 2**30:,.1f} GiB for each chunk of {size} models, and at most "
             f"{PATH_BYTES / 2**30:g} are allowed: take smaller chunks, larger batches, fewer epochs or a smaller "
             "model, or keep no trajectory."
         )
-
-
-def _row(
-    experiment: Experiment,
-    info: Mapping[str, Any],
-    gone: str,
-    name: str,
-    unlearned: Spec,
-    models: int,
-    *,
-    final: bool,
-) -> Row:
-    spec = experiment.evaluation_spec(info["hash"], gone, unlearned, models)
-    return Row(name, models, spec, "whole", final)

@@ -65,6 +65,19 @@ class Card:
 
 
 @dataclass(frozen=True)
+class MethodFacts:
+    """What a view must know of a method with its settings besides its name.
+
+    ``starts`` is where its step 0 stands, "original" or "fresh"; ``reference`` the kind of reference it is, "do
+    nothing", "retrain" or "partial retrain", and empty for a method that is tried.
+    """
+
+    key: str
+    starts: str = "original"
+    reference: str = ""
+
+
+@dataclass(frozen=True)
 class Choice:
     """One plug-in picked by key, with its settings: ``{"key": "random", "n": 50}`` in JSON."""
 
@@ -95,10 +108,6 @@ class Choice:
             if any("\ud800" <= letter <= "\udfff" for letter in text):
                 raise BadSetting(f"recipe: {where} holds text that is not valid Unicode: {text!r}")
         return cls(value["key"], settings)
-
-
-LATER = frozenset({"shards", "slices", "vote", "trajectory", "patience", "held_out"})
-"""Settings of the training that JSON has only where they differ from the default: older artefacts keep their names."""
 
 
 @dataclass(frozen=True)
@@ -223,14 +232,6 @@ class Training(Configured):
         ),
     ] = 0.1
 
-    def settings(self) -> dict[str, Scalar]:
-        """Return every knob's value; of those that came later (:data:`LATER`), what differs from its default.
-
-        So a recipe that does not use them has the JSON, and its networks the names, they had before.
-        """
-        usual = {field.name: field.default for field in self.fields() if field.name in LATER}
-        return {k: v for k, v in super().settings().items() if k not in usual or v != usual[k]}
-
     @property
     def sharded(self) -> bool:
         """Whether the training set is cut: :mod:`engine.sharding` trains then."""
@@ -344,16 +345,13 @@ class Recipe:
         return tuple(dataclasses.replace(self, before=asked[:i], forget=one) for i, one in enumerate(asked))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the recipe as plain JSON data; :meth:`from_json` reads it back unchanged.
-
-        A recipe of a single request has no part "before", so that its hash is that of recipes older than sequences.
-        """
+        """Return the recipe as plain JSON data; :meth:`from_json` reads it back unchanged."""
         return {
             "format": RECIPE_FORMAT,
             "dataset": self.dataset.to_json(),
             "model": self.model.to_json(),
             "training": self.training.settings(),
-            **({"before": [one.to_json() for one in self.before]} if self.before else {}),
+            "before": [one.to_json() for one in self.before],
             "forget": self.forget.to_json(),
             "methods": [method.to_json() for method in self.methods],
             "ensemble": self.ensemble.settings(),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engine.data.base import ImageData
-from engine.data.table import told
+from engine.data.table import shortest
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def frame(data: ImageData, points: Sequence[int]) -> pd.DataFrame:
 
 def _number(data: ImageData, name: str, value: float, at: int) -> Cell:
     apart = (value - data.mean[at]) / data.std[at]
-    return Cell(name, told(value), f"mean {data.mean[at]:.3g}", apart, abs(apart))
+    return Cell(name, shortest(value), f"mean {data.mean[at]:.3g}", apart, abs(apart))
 
 
 def _category(data: ImageData, name: str, categories: tuple[str, ...], row: np.ndarray, at: int) -> Cell:

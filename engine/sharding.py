@@ -23,13 +23,14 @@ from torch import Tensor
 
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble, Strategy
+from engine.epochs import descend
+from engine.images import Images
 from engine.knobs import BadSetting
 from engine.models.base import Net
 from engine.models.sharded import ShardedNet
+from engine.record import TrainingRecord
 from engine.records import Training
 from engine.streams import Streams
-from engine.task import Images, Sharded
-from engine.train import descend
 
 
 def cut(n: int, training: Training, *, seed: int, role: str, ids: Sequence[int]) -> Tensor:
@@ -81,7 +82,7 @@ def train_sharded(
     piece = cut(total or len(images), training, seed=seed, role=role, ids=ids)  # (M, total)
     if numbers is not None:
         piece = piece[:, numbers.cpu()]  # (M, n)
-    piece = piece.masked_fill(~_kept(subset, len(ids), len(images)), -1)  # (M, n)
+    piece = piece.masked_fill(~_mask(subset, len(ids), len(images)), -1)  # (M, n)
     if bool((piece < 0).all(dim=1).any()):
         raise ValueError("there is nothing to train on: a subset is empty")
     device, numbered = images.x.device, _numbers(ids, training)
@@ -90,30 +91,30 @@ def train_sharded(
     yield from work.run([0] * len(fresh), lambda _: fresh, checkpoint)
 
 
-def first_touched(piece: Tensor, gone: Tensor, training: Training) -> Tensor:
-    """Return the first slice of every shard that holds one of the examples ``gone``: int64 (M, S).
+def first_touched(piece: Tensor, removed: Tensor, training: Training) -> Tensor:
+    """Return the first slice of every shard that holds one of the examples ``removed``: int64 (M, S).
 
-    ``piece`` (M, n) is :func:`cut`'s, ``gone`` bool (n,). A shard without any has ``slices``, which is past the last.
+    ``piece`` (M, n) is :func:`cut`'s, ``removed`` bool (n,). A shard without any has ``slices``, past the last.
     """
-    found = torch.full((len(piece), training.shards), training.slices)  # (M, S)
-    where = piece[:, gone]  # (M, F)
-    return found.scatter_reduce(1, where // training.slices, where % training.slices, "amin")
+    first = torch.full((len(piece), training.shards), training.slices)  # (M, S)
+    where = piece[:, removed]  # (M, F)
+    return first.scatter_reduce(1, where // training.slices, where % training.slices, "amin")
 
 
 def retrain_touched(
-    original: Ensemble, images: Images, training: Training, *, numbers: Tensor, total: int, record: Sharded
+    original: Ensemble, images: Images, training: Training, *, numbers: Tensor, total: int, record: TrainingRecord
 ) -> Iterator[Snapshot]:
     """Retrain the shards that held anything but ``images``, each from its last slice that did not; yield every step.
 
-    ``images`` are what stays of the ``total`` training examples, ``numbers`` (n,), rising, say which. The result is
+    ``images`` are what stays of the ``total`` training examples, ``numbers`` (n,), rising, their numbers. The result is
     that of :func:`train_sharded` on them with the original's seed and role. On the way, a shard whose turn has not come
     is still the original's.
     """
     net, networks = _net(original), _split(original)
     piece = cut(total, training, seed=record.seed, role=record.role, ids=original.ids)  # (M, total)
-    gone = torch.ones(total, dtype=torch.bool)
-    gone[numbers.cpu()] = False
-    first = first_touched(piece, gone, training).flatten().tolist()  # (M * S,)
+    removed = torch.ones(total, dtype=torch.bool)
+    removed[numbers.cpu()] = False
+    first = first_touched(piece, removed, training).flatten().tolist()  # (M * S,)
     device, strategy = original.device, original.strategy
 
     def begin(slice_: int) -> Ensemble:
@@ -131,10 +132,10 @@ def expected_cost(*, forget: int, retain: int, training: Training) -> float:
     """Return what :func:`retrain_touched` costs on average over where the ``forget`` examples lie, per model.
 
     A shard's part up to slice r has k of the n examples and is left alone with q = C(n - k, F) / C(n, F), for pieces of
-    equal size. Retrained is what is kept of it, on average k |R| / n, less k when it is left alone:
+    equal size. Retrained is the retained part of it, on average k |R| / n, less k when it is left alone:
     passes x shards x sum over r of e_r (k |R| / n - q k).
     """
-    n, found = forget + retain, 0.0
+    n, visits = forget + retain, 0.0
     for r, epochs in enumerate(training.slice_epochs, 1):
         k = n * r / (training.slices * training.shards)
         alone = 0.0
@@ -142,8 +143,8 @@ def expected_cost(*, forget: int, retain: int, training: Training) -> float:
             alone = math.exp(
                 sum(math.lgamma(a + 1) * s for a, s in ((n - k, 1), (retain - k, -1), (retain, 1), (n, -1)))
             )
-        found += epochs * (k * retain / n - alone * k)
-    return training.passes * training.shards * found
+        visits += epochs * (k * retain / n - alone * k)
+    return training.passes * training.shards * visits
 
 
 @dataclass
@@ -236,7 +237,7 @@ def _numbers(ids: Sequence[int], training: Training) -> tuple[int, ...]:
     return tuple(i * training.shards + s for i in ids for s in range(training.shards))
 
 
-def _kept(subset: Tensor | None, models: int, n: int) -> Tensor:
+def _mask(subset: Tensor | None, models: int, n: int) -> Tensor:
     """Return a subset in any of its forms as bool (M, n)."""
     if subset is not None and subset.dtype == torch.bool:
         if subset.shape != (models, n):

@@ -9,22 +9,22 @@ from torch import Tensor
 
 from engine.descent import FORWARD, Snapshot
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.records import Training
 from engine.streams import Streams
-from engine.task import Images
 
 
 class Stopping:
-    """Holds a share of each model's examples out, and says after each epoch which models go on.
+    """Holds a share of each model's examples out, and decides after each epoch which models go on.
 
     A model stops after ``training.patience`` epochs in a row in which the mean cross-entropy of its held-out examples,
     in evaluation mode, did not fall below its lowest, and goes back to the weights that had the lowest. Which examples
     are held out depends on (seed, role, the model's number) alone, so what a model becomes does not depend on its
-    neighbours. A loss that is no longer a number never stops a model: that it diverged must be seen.
+    neighbours. A loss that is no longer a number never stops a model: its divergence must show.
 
     Cost: a forward pass of each held-out example an epoch.
     Source: the stopping rule is that of IAU (arXiv 2507.23257, section VI-A), which watches the accuracy of a
-    validation set; the loss still tells epochs apart where a hundred examples are all classified right.
+    validation set; the loss still distinguishes epochs where a hundred examples are all classified right.
     """
 
     def __init__(

@@ -43,6 +43,10 @@ class Streams:
         """Return standard normal numbers: float32 (M, *shape)."""
         return self._stack([torch.randn(shape, generator=g) for g in self._generators])
 
+    def wrong_labels(self, y: Tensor, classes: int) -> Tensor:
+        """Return labels (M, n) drawn evenly from the classes that are not those of y, (M, n) or (n,) for all models."""
+        return (y + 1 + self.integers(classes - 1, y.shape[-1])) % classes
+
     def epoch(self, n: int, batch_size: int) -> Iterator[Tensor]:
         """Yield positions (M, B) that visit each of n examples once in a fresh order; the last batch may be smaller."""
         order = self.permutation(n)  # (M, n)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from engine.curvature import flatten
-from engine.descent import Snapshot, Stepper, learning_rate
+from engine.descent import Snapshot
 from engine.ensemble import Ensemble, Strategy
-from engine.losses import cross_entropy
+from engine.epochs import descend
+from engine.images import Images
 from engine.models.base import Net
 from engine.records import Training
+from engine.sharding import train_sharded
 from engine.stopping import Stopping
 from engine.streams import Streams
-from engine.task import Images, TrainingPath
 
 
 def train(
@@ -36,7 +34,7 @@ def train(
 ) -> Iterator[Snapshot]:
     """Train fresh models and yield after every step; the last snapshot holds the trained ensemble.
 
-    ``subset`` says what each model sees: None for everything, int64 (n,) for one subset shared by all, or a boolean
+    ``subset`` is what each model sees: None for everything, int64 (n,) for one subset shared by all, or a boolean
     mask (M, N), one row per model (oracles, halves, shards). Models whose subsets differ in size are trained in groups
     of equal size, smallest first, so padding never touches a result; snapshots on the way hold the group at hand, the
     last one every model, and ``seen`` and ``cost`` are those of the model that has done most. Model i depends only on
@@ -46,7 +44,7 @@ def train(
     With ``training.patience`` models stop early (:mod:`engine.stopping`). Learning rates still follow all the epochs.
     Snapshots on the way then hold the models that are still being trained; the last one, in which each has its best
     weights back, holds every model, and may come long before the announced ``total``. ``seen`` and ``cost`` are what
-    was really done, the mean over models.
+    was done, the mean over models.
 
     A training in shards is :func:`engine.sharding.train_sharded`; ``checkpoint`` is then given the networks as they are
     after each slice but the last.
@@ -57,8 +55,6 @@ def train(
         ValueError: an empty subset, a mask of another shape, or a mask together with ``keep``.
     """
     if training.sharded:
-        from engine.sharding import train_sharded  # here, because it trains its networks with this module
-
         yield from train_sharded(
             net,
             images,
@@ -75,7 +71,7 @@ def train(
         yield from _train_equal(net, images, training, seed, role, ids, strategy, subset, keep)
         return
     if keep is not None:
-        raise ValueError("models with subsets of their own are trained in groups, whose gradients cannot be kept")
+        raise ValueError("models with subsets of their own are trained in groups, whose gradients cannot be stored")
     if subset.shape != (len(ids), len(images)):
         raise ValueError(f"the mask must be {(len(ids), len(images))} (models, examples), not {tuple(subset.shape)}")
     sizes = subset.sum(dim=1)  # (M,)
@@ -129,111 +125,10 @@ def _train_equal(
     yield from descend(start, images, training, streams=streams, positions=positions, keep=keep, rule=rule)
 
 
-def descend(
-    start: Ensemble,
-    images: Images,
-    training: Training,
-    *,
-    streams: Streams,
-    positions: Tensor | None,
-    keep: Callable[[Tensor], None] | None = None,
-    rule: Stopping | None = None,
-) -> Iterator[Snapshot]:
-    """Train models on from ``start`` on subsets of one size and yield step 0 and every step.
-
-    ``positions`` is None for all ``images``, (n,) for one subset or (M, n) for one each. The optimizer is fresh and the
-    schedule runs once over the training's epochs. ``keep`` is that of :func:`train`; with a ``rule`` models stop early
-    and one more step gives each its best weights back.
-    """
-    n = len(images) if positions is None else positions.shape[-1]
-    total = training.epochs * -(-n // training.batch_size)
-    stepper = Stepper(
-        start,
-        total=total if rule is None else total + 1,
-        lr=training.lr,
-        optimizer=training.optimizer,
-        momentum=training.momentum,
-        weight_decay=training.weight_decay,
-        bf16=training.precision == "bf16",
-        restriction=training.restriction,
-    )
-    loss = functools.partial(cross_entropy, label_smoothing=training.label_smoothing, deviation=training.deviation)
-    yield stepper.snapshot()
-    for _ in range(training.epochs):
-        for order in streams.epoch(n, training.batch_size):  # (M, B)
-            if positions is None:
-                chosen = order
-            elif positions.ndim == 1:
-                chosen = positions[order]  # (M, B)
-            else:
-                chosen = positions.gather(1, order)  # (M, B)
-            x, y = images.batch(chosen)
-            size = chosen.shape[1]
-            lr = learning_rate(training, stepper.step_count, total)
-            stepper.step(loss, x, y, seen=size, cost=size * training.passes, lr=lr)
-            if keep is not None:
-                keep(flatten(stepper.gradients))  # (M, P)
-            yield stepper.snapshot() if rule is None else rule.counted(stepper.snapshot(), size)
-        if rule is not None:
-            going = rule.look(stepper.ensemble)
-            if not going:
-                break
-            if len(going) < len(stepper.ensemble):
-                stepper.narrow(going)
-                streams, positions = streams.pick(going), positions[going]
-    if rule is not None:
-        yield rule.result(stepper.snapshot())
-
-
-def uses(training: Training, n: int, of: Tensor, *, seed: int, role: str, ids: Sequence[int]) -> Tensor:
-    """Return how much :func:`train` on all n examples used those numbered ``of`` (F,): float32 (M, F).
-
-    The factor with which an example's gradient went into the final weights, summed over its visits: the step length
-    divided by the batch size, and what momentum made of it at later steps. Weight decay and changes of the gradient are
-    not in it; for Adam it is the bare step length. Batches are replayed from their streams, no network is touched.
-    """
-    steps = -(-n // training.batch_size)
-    total = training.epochs * steps
-    momentum = training.momentum if training.optimizer == "sgd" else 0.0
-    reach = torch.zeros(total + 1, dtype=torch.float64)
-    for step in range(total - 1, -1, -1):  # the gradient of step t moves the weights by lr_t + m lr_t+1 + m^2 ...
-        reach[step] = learning_rate(training, step, total) + momentum * reach[step + 1]
-    sizes = torch.full((steps,), float(training.batch_size), dtype=torch.float64)  # (steps,)
-    sizes[-1] = n - (steps - 1) * training.batch_size
-    streams = Streams(seed, f"{role}:batches", ids, torch.device("cpu"))
-    used = torch.zeros(len(ids), len(of), dtype=torch.float64)  # (M, F)
-    for epoch in range(training.epochs):
-        order = streams.permutation(n)  # (M, n)
-        step = order.argsort(dim=1)[:, of.cpu()] // training.batch_size  # (M, F)
-        used += reach[epoch * steps + step] / sizes[step]
-    return used.float().to(of.device)
-
-
-def path(
-    training: Training, n: int, of: Tensor, gradients: np.ndarray, *, seed: int, role: str, ids: Sequence[int]
-) -> TrainingPath:
-    """Return the kept training of :func:`train` on all n examples, seen from a request to forget those numbered ``of``.
-
-    ``gradients`` (T, M, P) is what it handed to ``keep``. Batches are replayed from their streams.
-    """
-    forgotten = torch.zeros(n, dtype=torch.bool)
-    forgotten[of.cpu()] = True
-    place = torch.empty(n, dtype=torch.int64)  # (n,) example to its position in retain, then forget
-    place[~forgotten] = torch.arange(n - len(of))
-    place[of.cpu()] = torch.arange(n - len(of), n)
-
-    def orders() -> Iterator[Tensor]:
-        streams = Streams(seed, f"{role}:batches", ids, torch.device("cpu"))
-        for _ in range(training.epochs):
-            yield place[streams.permutation(n)].to(of.device)  # (M, n)
-
-    return TrainingPath(gradients, orders)
-
-
 def last(snapshots: Iterator[Snapshot]) -> Snapshot:
-    """Run to the end and return the last snapshot; its ensemble may be kept."""
+    """Run to the end and return the last snapshot, whose ensemble stays valid."""
     snapshot = None
-    for snapshot in snapshots:  # noqa: B007 - only the last one is wanted
+    for snapshot in snapshots:  # noqa: B007 - only the last one is used
         pass
     if snapshot is None:
         raise ValueError("the method yielded nothing")

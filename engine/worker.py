@@ -59,6 +59,11 @@ def worker_device() -> torch.device:
     return torch.device("cuda", int(name) % count if name.isdigit() else 0)
 
 
+def device_type() -> str:
+    """Return the type of this worker's device: "cuda" or "cpu"."""
+    return worker_device().type
+
+
 def work(store_path: str, job: Job, threads: int) -> str:
     """Do one job and return its id. Called by the scheduler; the same code on a laptop and on a cluster.
 

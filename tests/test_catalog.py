@@ -12,6 +12,7 @@ from engine.data import datasets
 from engine.forget import selectors
 from engine.metrics import metrics
 from engine.models import architectures
+from engine.records import Choice, Recipe, Training
 from engine.store import Store, StoreError
 from engine.unlearners import unlearners
 
@@ -60,6 +61,30 @@ def test_what_a_form_needs_besides_knobs_is_there(described):
     assert next(m for m in described["models"] if m["key"] == "cnn")["last_convolution"]
     assert all(isinstance(m["smallest"], int) for m in described["models"])
     assert next(f for f in described["forget"] if f["key"] == "random")["forms"] == ["random:50"]
+
+
+def test_a_method_says_where_it_starts_and_what_it_is_compared_as(described):
+    recipe = Recipe(
+        dataset=Choice("digits"),
+        model=Choice("mlp"),
+        training=Training(),
+        forget=Choice("random"),
+        methods=(
+            *(Choice("do_nothing"), Choice("retrain"), Choice("deltagrad"), Choice("scrub"), Choice("gone")),
+            *(Choice("distillation"), Choice("distillation", {"start": "original"})),
+        ),
+    )
+    facts = catalog.method_facts(described, recipe)
+    assert list(facts) == list(recipe.methods_ids())
+    assert [(one.key, one.starts, one.reference) for one in facts.values()] == [
+        ("do_nothing", "original", "do nothing"),
+        ("retrain", "fresh", "retrain"),
+        ("deltagrad", "fresh", ""),
+        ("scrub", "original", ""),
+        ("gone", "original", ""),
+        ("distillation", "fresh", ""),
+        ("distillation", "original", ""),
+    ]
 
 
 def test_settings_of_a_recipe_are_there(described):

@@ -9,15 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 
 from engine.cli import main
-from engine.compute import Flight, _words
 from engine.forget.indices import read_numbers
-from engine.jobs import Job, Kind
 from engine.launch import compute_running
 from engine.queue import Queue
 from engine.records import Recipe
@@ -361,12 +358,6 @@ def test_what_a_method_makes_on_its_way_can_be_asked_for(serving):
     assert ((found.arrays["sure"] >= 0) & (found.arrays["sure"] <= 1)).all()
     assert "no method" in ask(queue, **about, method="scrub")["error"]
     assert "makes no pictures" in ask(queue, **about, method="do_nothing")["error"]
-
-
-def test_every_kind_of_job_has_words():
-    for kind in get_args(Kind):
-        job = Job(kind, {"role": "original"}, "00000-00002", method="scrub")
-        assert _words(Flight(job, None, 0.0, "")), kind
 
 
 def sequence(*methods, seed):

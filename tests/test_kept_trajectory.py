@@ -9,8 +9,9 @@ from engine.answers import estimate
 from engine.experiment import resolve
 from engine.knobs import BadSetting
 from engine.models import architectures
-from engine.plan import data_info, make_plan, path_bytes
+from engine.plan import data_info, make_plan
 from engine.records import Recipe, Training
+from engine.scope import path_bytes
 from engine.store import Store
 from engine.unlearners import unlearners
 from engine.work import run_job
@@ -53,8 +54,8 @@ def run(store, recipe):
 
 
 def parts(store, plan, kind, role=None):
-    jobs = [j for j in plan.jobs if j.kind == kind and (role is None or j.spec["role"] == role)]
-    return [store.artefact(job.kind, job.spec).read(job.part) for job in jobs]
+    jobs = [j for j in plan.jobs if j.kind == kind and (role is None or j.spec.role == role)]
+    return [job.spec.artefact(store).read(job.part) for job in jobs]
 
 
 def test_originals_keep_their_path_oracles_do_not_and_deltagrad_follows_it(tmp_path):
@@ -63,13 +64,13 @@ def test_originals_keep_their_path_oracles_do_not_and_deltagrad_follows_it(tmp_p
     kept = parts(store, plan, "trained", "original")
     assert [part.array("gradients").shape for part in kept] == [(6, 2, 650), (6, 1, 650)]
     info = {"shape": [1, 8, 8], "classes": range(10), "train": 1437}
-    weighs = path_bytes(resolve(recipe("do_nothing", trajectory=True)), info, 3)
+    weighs = path_bytes(recipe("do_nothing", trajectory=True), info, 3)
     assert sum(part.files["gradients.npy"] for part in kept) == pytest.approx(weighs, abs=512)
     for role in ("oracle", "floor"):
         assert all("gradients.npy" not in part.files for part in parts(store, plan, "trained", role))
     assert not list((tmp_path / "unfinished").iterdir())
     made = [job for job in plan.jobs if job.kind == "unlearned" and job.method == "deltagrad"]
-    moved = [store.artefact(job.kind, job.spec).read(job.part) for job in made]
+    moved = [job.spec.artefact(store).read(job.part) for job in made]
     training = Training(epochs=2, batch_size=512)
     planned = unlearners()["deltagrad"]().planned_cost(forget=50, retain=1387, training=training)
     for part, original in zip(moved, kept, strict=True):
@@ -99,7 +100,7 @@ def test_a_path_that_is_too_long_is_refused_before_anything_is_trained(tmp_path,
     asked = resolve(recipe("do_nothing", trajectory=True))
     assert make_plan(asked, store, "cpu").jobs[0].kind == "data"
     run_job(store, make_plan(asked, store, "cpu").jobs[0], Quiet(), CPU)
-    assert path_bytes(asked, data_info(asked, store), 2) == 4 * 2 * 6 * 650
+    assert path_bytes(asked.recipe, data_info(asked, store), 2) == 4 * 2 * 6 * 650
     monkeypatch.setattr(plans, "PATH_BYTES", 4 * 2 * 6 * 650)
     make_plan(asked, store, "cpu")
     monkeypatch.setattr(plans, "PATH_BYTES", 4 * 2 * 6 * 650 - 1)
@@ -115,8 +116,8 @@ def test_the_estimate_says_what_it_weighs(tmp_path):
     for kept in (False, True):
         asked = resolve(recipe("do_nothing", trajectory=kept))
         run_job(store, make_plan(asked, store, "cpu").jobs[0], Quiet(), CPU)
-        found = make_plan(asked, store, "cpu")
-        sizes.append(estimate(asked, [found], data_info(asked, store), measured, store, workers=1)["bytes"])
+        found = make_plan(asked, store, "cpu", suppose=True)
+        sizes.append(estimate([found], measured, store, workers=1)["bytes"])
     assert sizes[1] - sizes[0] == 4 * 3 * 6 * 650
 
 

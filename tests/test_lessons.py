@@ -6,8 +6,7 @@ import torch
 
 from engine.answers import estimate
 from engine.experiment import resolve
-from engine.jobs import Job
-from engine.plan import data_info, make_plan
+from engine.plan import make_plan
 from engine.queue.uses import OWNED
 from engine.records import Recipe
 from engine.store import Store
@@ -58,16 +57,16 @@ def run(store, wanted):
 
 
 def lessons(plan):
-    return [job for job in plan.jobs if job.kind == "lesson"]
+    return [job for job in plan.jobs if job.kind == "prepared"]
 
 
 def test_the_second_request_finds_the_lesson_done(tmp_path):
     store = Store.open(tmp_path / "store")
     first = run(store, experiment(forget=20))
-    assert sum(job.startswith("lesson") for job in first) == 1
+    assert sum(job.startswith("prepared") for job in first) == 1
     second = run(store, experiment(forget=35))
     assert any(job.startswith("unlearned") for job in second)
-    assert not any(job.startswith("lesson") for job in second)
+    assert not any(job.startswith("prepared") for job in second)
 
 
 @pytest.mark.parametrize(("model", "parts"), [("logistic", ["whole"]), ("mlp", ["00000-00002", "00002-00004"])])
@@ -78,12 +77,12 @@ def test_logistic_regression_shares_a_lesson_and_networks_have_their_own(tmp_pat
     assert [job.part for job in lessons(plan)] == parts
     for job in plan.jobs:
         if job.kind == "unlearned":
-            meta = store.artefact(job.kind, job.spec).read(job.part).json("meta")
+            meta = job.spec.artefact(store).read(job.part).json("meta")
             assert meta["seconds"] > 0
-            weights = store.artefact(job.kind, job.spec).read(job.part).tensors("weights")
-            before = store.artefact("trained", job.spec["original"]).read(job.part).tensors("weights")
+            weights = job.spec.artefact(store).read(job.part).tensors("weights")
+            before = job.spec.original.artefact(store).read(job.part).tensors("weights")
             assert all((np.abs(weights[k] - before[k]).max() > 1e-6) for k in weights), "it must not do nothing"
-    made = store.artefact("lesson", lessons(plan)[0].spec).read(parts[0]).json("meta")
+    made = lessons(plan)[0].spec.artefact(store).read(parts[0]).json("meta")
     assert made["held_out"] > 0
     assert made["seconds"] > 0
     assert made["drawn_twice"] == pytest.approx(1 - 0.9**12 - 12 * 0.1 * 0.9**11, abs=2e-3)
@@ -100,10 +99,10 @@ def test_only_a_method_that_reads_one_has_a_lesson(tmp_path):
 def test_the_lesson_depends_on_the_training_and_not_on_the_forget_set(tmp_path):
     store = Store.open(tmp_path / "store")
     run(store, experiment({"key": "do_nothing"}))
-    hash_ = data_info(experiment(), store)["hash"]
 
     def spec(wanted):
-        return Job("lesson", wanted.lesson_spec(hash_, wanted.methods[0]), "whole").id
+        (lesson,) = lessons(make_plan(wanted, store, "cpu", suppose=True))
+        return lesson.id
 
     assert spec(experiment(forget=20)) == spec(experiment(forget=35))
     assert spec(experiment()) != spec(experiment(epochs=3))
@@ -113,25 +112,24 @@ def test_the_lesson_is_in_the_price_until_it_is_made(tmp_path):
     store = Store.open(tmp_path / "store")
     run(store, experiment({"key": "do_nothing"}))
     wanted = experiment({"key": "do_nothing"}, L2UL)
-    info = data_info(wanted, store)
     speed = {"seconds_per_pass": 1.0, "parameters": 650, "peak_bytes": 0, "strategy": "stacked", "device": "cpu"}
 
-    def price(of, plan):
-        return estimate(of, [plan], info, speed, store, workers=1)["seconds"]
+    def price(plan):
+        return estimate([plan], speed, store, workers=1)["seconds"]
 
     plan = make_plan(wanted, store, "cpu")
     (lesson,) = lessons(plan)
     assert lesson.cost == 3 * 2 * 144 * (12 + 12)  # passes, epochs, a tenth of the pictures, pairs of trainings
-    before = price(wanted, plan)
+    before = price(plan)
     run_job(store, lesson, Quiet(), CPU)
-    assert before - price(wanted, plan) == pytest.approx(lesson.cost + 0.1)
+    assert before - price(plan) == pytest.approx(lesson.cost + 0.1)
     # Before the forget set is known, the lesson is in the price all the same.
     other = experiment({**L2UL, "psi": 3}, forget=77)
-    unknown = make_plan(other, store, "cpu")
+    unknown = make_plan(other, store, "cpu", suppose=True)
     assert not unknown.complete
     nothing = experiment({"key": "do_nothing"}, forget=77)
-    assert price(other, unknown) - price(nothing, make_plan(nothing, store, "cpu")) > lesson.cost
+    assert price(unknown) - price(make_plan(nothing, store, "cpu", suppose=True)) > lesson.cost
 
 
 def test_lessons_are_freed_with_the_runs_that_stand_on_them():
-    assert "lesson" in OWNED
+    assert "prepared" in OWNED

@@ -7,16 +7,16 @@ import torch
 from engine.answers import estimate
 from engine.experiment import resolve
 from engine.halves import halves
+from engine.images import Images
 from engine.memorisation import doubt, memorisation
-from engine.plan import data_info, make_plan
-from engine.queue.uses import _of_result
+from engine.plan import data_info, data_job, make_plan
 from engine.records import Recipe, Training
+from engine.scope import Scope, trained
 from engine.store import Store
-from engine.task import Images
+from engine.stored import load_ensemble, net_of
 from engine.train import last, train
 from engine.work import run_job
-from engine.work.memorising import by_halves, memorised
-from engine.work.reading import load_ensemble, net_of
+from engine.work.unlearning import request
 
 CPU = torch.device("cpu")
 HALVES = {"key": "rum", "groups": 2, "epochs": 1}
@@ -71,7 +71,14 @@ def plan(store):
 
 
 def jobs(plan, role):
-    return [job for job in plan.jobs if job.kind == "trained" and job.spec["role"] == role]
+    return [job for job in plan.jobs if job.kind == "trained" and job.spec.role == role]
+
+
+def unlearned(experiment):
+    """Return the spec of its first method, on data that need not be there."""
+    job = data_job(experiment)
+    scope = Scope(experiment.recipe, {"hash": "data", "train": 40, "test": 8}, job, {}, gone="gone", removed=1)
+    return experiment.unlearned_spec(scope, experiment.methods[0], "forget", after=None)
 
 
 def test_halves_are_planned_and_priced_where_a_method_reads_them_and_nowhere_else(store, plan):
@@ -83,7 +90,7 @@ def test_halves_are_planned_and_priced_where_a_method_reads_them_and_nowhere_els
     points = info["train"] + info["test"]
     assert {job.cost for job in on_halves} == {2 * (training.passes * (info["train"] // 2) + points)}
     assert not jobs(run(store, recipe(PROXY, {"key": "do_nothing"}), kinds=("data", "forget")), "halves")
-    by_halves, by_proxy = ([j for j in plan.jobs if j.kind == "unlearned" and j.spec["method"]["scores"] == s]
+    by_halves, by_proxy = ([j for j in plan.jobs if j.kind == "unlearned" and j.spec.method.settings["scores"] == s]
                            for s in ("halves", "confidence"))  # fmt: skip
     needs = {job.id for job in on_halves}
     assert all(needs <= set(job.needs) for job in by_halves), "every chunk is grouped by all halves"
@@ -105,11 +112,10 @@ def test_a_result_names_the_networks_and_how_many_it_was_scored_by():
     more = few.recipe.to_json()
     more["ensemble"]["models"] = 8
     many = resolve(Recipe.from_json(more))
-    specs = [one.unlearned_spec("data", "forget", one.methods[0]) for one in (few, many)]
-    assert [spec["memorisation"]["models"] for spec in specs] == [4, 8]
-    assert specs[0]["memorisation"]["halves"] == few.halves_spec("data") == many.halves_spec("data")
-    plain = recipe({"key": "scrub"})
-    assert "memorisation" not in plain.unlearned_spec("data", "forget", plain.methods[0])
+    fragments = [unlearned(one).reads["memorisation scores"] for one in (few, many)]
+    assert [fragment["models"] for fragment in fragments] == [4, 8]
+    assert fragments[0]["networks"] == fragments[1]["networks"] == trained(few.recipe, "data", "halves").plain
+    assert not unlearned(recipe({"key": "scrub"})).reads
 
 
 def test_networks_on_halves_learned_the_half_that_is_told_of_them(store, plan):
@@ -118,31 +124,32 @@ def test_networks_on_halves_learned_the_half_that_is_told_of_them(store, plan):
     data = recipe(HALVES).dataset.load(store.data_cache, Quiet().progress)
     images = Images.of(data, "train", CPU)
     for number, position in ((2, 0), (3, 1)):
-        mine = halves(job.spec["seed"], [number], 1437)[0].nonzero()[:, 0]  # (n,)
+        mine = halves(job.spec.seed, [number], 1437)[0].nonzero()[:, 0]  # (n,)
         about = {"seed": 0, "role": "halves", "ids": [number], "strategy": "stacked"}
-        alone = last(train(net_of(job.spec, data), images, Training(epochs=1), **about, subset=mine)).ensemble
+        net = net_of(job.spec.model, job.spec.training, data)
+        alone = last(train(net, images, Training(epochs=1), **about, subset=mine)).ensemble
         stored = load_ensemble(store, data, job.spec, job.part, CPU)[0][position : position + 1]
         assert all(torch.allclose(stored.params[k], v, atol=1e-5) for k, v in alone.params.items())
 
 
 def test_the_scores_are_those_of_the_stored_networks(store, plan):
     """Catches chunks in another order than their members, test pictures among the columns, and a wrong sign."""
-    found = {}
+    data = recipe(HALVES).dataset.load(store.data_cache, Quiet().progress)
+    scores = {}
     for job in plan.jobs:
         if job.kind == "unlearned":
-            scores = memorised(store, job.spec, job.inputs, 1437, CPU)
-            (kind,) = scores
-            found.setdefault(kind, []).append(scores[kind].numpy())
-    assert all(np.array_equal(*chunks) for chunks in found.values()), "every chunk has the same"
-    margins = np.concatenate(
-        [store.artefact(j.kind, j.spec).read(j.part).array("margins") for j in jobs(plan, "halves")]
-    )[:, plan.forget]  # (M, F)
+            method, original, task, _ = request(store, data, job.spec, job, CPU)
+            scores.setdefault(method.scores, []).append(task.read("memorisation scores", original).numpy())
+    assert all(np.array_equal(*chunks) for chunks in scores.values()), "every chunk has the same"
+    margins = np.concatenate([j.spec.artefact(store).read(j.part).array("margins") for j in jobs(plan, "halves")])[
+        :, plan.forget
+    ]  # (M, F)
     learned = halves(0, range(4), 1437).numpy()[:, plan.forget]
     expected = memorisation(right=1 / (1 + np.exp(-margins.astype(float))), learned=learned)
-    assert np.allclose(found["halves"][0], expected, atol=1e-6)
+    assert np.allclose(scores["halves"][0], expected, atol=1e-6)
     first = jobs(plan, "original")[0]
-    margins = store.artefact(first.kind, first.spec).read(first.part).array("margins")[:, plan.forget]
-    assert np.array_equal(found["confidence"][0], doubt(margins))
+    margins = first.spec.artefact(store).read(first.part).array("margins")[:, plan.forget]
+    assert np.array_equal(scores["confidence"][0], doubt(margins))
 
 
 def test_the_estimate_before_the_forget_set_is_known_counts_the_halves(store):
@@ -154,20 +161,19 @@ def test_the_estimate_before_the_forget_set_is_known_counts_the_halves(store):
         fresh = recipe(method).recipe.to_json()
         fresh["seed"] = 7
         experiment = resolve(Recipe.from_json(fresh))
-        plan = make_plan(experiment, store, "cpu")
+        plan = make_plan(experiment, store, "cpu", suppose=True)
         assert not plan.complete
-        said[name] = estimate(experiment, [plan], info, measured, store, workers=1)
-    training = 4 * 3.0 * info["train"] / 2
+        said[name] = estimate([plan], measured, store, workers=1)
+    training = 4 * (3.0 * (info["train"] // 2) + info["train"] + info["test"])
     assert said["halves"]["seconds"] - said["proxy"]["seconds"] == pytest.approx(training + 2 * 0.1)
     assert said["halves"]["bytes"] - said["proxy"]["bytes"] == 4 * 5 * (info["train"] + info["test"])
 
 
 def test_a_run_stands_on_its_halves(store, plan):
-    """Catches deletion of networks that another run's scores came from, where only results tell what it used."""
-    row = next(row for row in plan.rows.values() if "halves" in row.spec["unlearned"]["memorisation"])
-    pieces = _of_result(store, {"spec": row.spec, "parts": ["00000-00002"]})
-    key = store.artefact("trained", jobs(plan, "halves")[0].spec).key
-    assert {piece.part for piece in pieces if piece.key == key} == {"00000-00002", "00002-00004"}
+    """Catches deletion of networks that another run's scores came from."""
+    key = jobs(plan, "halves")[0].spec.artefact(store).key
+    pieces = [(job.spec.artefact(store).key, job.part) for job in plan.jobs if job.spec.owned]
+    assert {part for mine, part in pieces if mine == key} == {"00000-00002", "00002-00004"}
 
 
 def test_a_forget_set_by_memorisation_is_chosen_by_the_same_halves(store, plan):
@@ -175,14 +181,20 @@ def test_a_forget_set_by_memorisation_is_chosen_by_the_same_halves(store, plan):
     wanted = recipe({"key": "do_nothing"}).recipe.to_json()
     wanted["forget"] = {"key": "memorised", "end": "most", "n": 9}
     experiment = resolve(Recipe.from_json(wanted))
-    assert experiment.reads_halves()
     before = make_plan(experiment, store, "cpu")
     choose = next(job for job in before.jobs if job.kind == "forget")
     on_halves = jobs(before, "halves")
-    assert set(choose.needs) == {job.id for job in on_halves} == {job.id for job in jobs(plan, "halves")}
+    assert (
+        set(choose.needs) - {before.jobs[0].id}
+        == {job.id for job in on_halves}
+        == {job.id for job in jobs(plan, "halves")}
+    )
     after = run(store, experiment, kinds=("forget",))
-    scores = by_halves(store, on_halves[0].spec, [job.part for job in on_halves], 1437, np.arange(1437))
+    margins = np.concatenate([j.spec.artefact(store).read(j.part).array("margins") for j in on_halves])[:, :1437]
+    right = np.exp(-np.logaddexp(0.0, -margins.astype(np.float64)))
+    scores = memorisation(right=right, learned=halves(0, range(4), 1437).numpy())
     assert after.forget.tolist() == sorted(np.argsort(-scores, kind="stable")[:9].tolist())
     wanted["ensemble"]["models"] = 8
     more = resolve(Recipe.from_json(wanted))
-    assert more.forget_spec("data") != experiment.forget_spec("data"), "of more networks the choice may be another"
+    sets = [make_plan(one, store, "cpu", suppose=True).forget_set for one in (more, experiment)]
+    assert sets[0] != sets[1], "of more networks the choice may be another"

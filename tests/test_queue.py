@@ -146,30 +146,6 @@ def test_only_one_of_many_may_claim_a_run(queue: Queue) -> None:
     assert not queue.claim(in_status(queue, "cancelled"))
 
 
-@pytest.mark.parametrize("found", STATUSES)
-def test_requeue_is_the_one_way_back(queue: Queue, found: str) -> None:
-    first = in_status(queue, found)
-    queue.submit(RECIPE, session="b")
-    queue.put_result(first, "scrub", 20, {"klom": 1.0})
-    if found == "running":
-        queue.set_progress(first, {"done": 3})
-    assert queue.requeue(first) == "queued"
-    row = queue.run(first)
-    assert (row.status, row.finished, row.cancel, row.progress, row.error, row.trace) == ("queued", None, 0, {}, "", "")
-    assert queue.unfinished()[0].id == first, "it keeps its place"
-    assert len(queue.results(first)) == 1
-    assert queue.claim(first)
-
-
-def test_a_dying_run_that_was_cancelled_is_not_started_again(queue: Queue) -> None:
-    run_id = in_status(queue, "running")
-    queue.request_cancel(run_id)
-    assert queue.requeue(run_id) == "cancelled"
-    assert queue.run(run_id).status == "cancelled"
-    assert queue.requeue(run_id) == "queued", "asked for again on purpose"
-    assert queue.run(run_id).cancel == 0
-
-
 def test_cancel_counts_presses_of_a_running_run(queue: Queue) -> None:
     run_id = in_status(queue, "running")
     assert [queue.request_cancel(run_id) for _ in range(3)] == [1, 2, 2]
@@ -214,7 +190,6 @@ def test_progress_is_replaced_and_dropped_after_the_end(queue: Queue) -> None:
         lambda q: q.run("ff"),
         lambda q: q.claim("ff"),
         lambda q: q.set_status("ff", "running"),
-        lambda q: q.requeue("ff"),
         lambda q: q.request_cancel("ff"),
         lambda q: q.set_progress("ff", {}),
         lambda q: q.put_result("ff", "scrub", 1, {}),

@@ -12,18 +12,18 @@ import torch
 from engine.answers import estimate
 from engine.data.digits import Digits
 from engine.experiment import resolve
-from engine.jobs import followed, part_models, request_number
+from engine.images import Images
+from engine.jobs import followed, part_models
 from engine.knobs import BadSetting
 from engine.metrics.klom import klom
 from engine.plan import data_info, make_plan, requests
-from engine.records import MOST_REQUESTS, Choice, EnsembleSize, Measuring, Recipe, Training, digest
+from engine.records import MOST_REQUESTS, Choice, EnsembleSize, Measuring, Recipe, Training
 from engine.seeds import derive
 from engine.store import Store
-from engine.task import ForgetTask, Images
+from engine.stored import load_ensemble, net_of
+from engine.task import ForgetTask
 from engine.train import train
-from engine.unlearners.base import Unlearner
 from engine.work import run_job
-from engine.work.reading import load_ensemble, net_of
 
 CPU = torch.device("cpu")
 CLASSES = tuple(Choice("class", {"classes": c}) for c in "358")
@@ -75,23 +75,26 @@ class Done:
 
     @property
     def asked(self):
-        return requests(self.experiment, self.store, self.data)
+        specs = [self.plan.forget_set]
+        while specs[0].after is not None:
+            specs.insert(0, specs[0].after)
+        return requests(specs, self.store)
 
     def unlearned(self, method="do_nothing"):
         """Return the specs of what a method left at each request, the last one last."""
         last = next(job for job in reversed(self.plan.jobs) if job.kind == "unlearned" and job.method == method)
         specs = [last.spec]
-        while "after" in specs[0]:
-            specs.insert(0, specs[0]["after"])
+        while specs[0].after is not None:
+            specs.insert(0, specs[0].after)
         return specs
 
-    def margins(self, spec, kind="unlearned"):
+    def margins(self, spec):
         parts = [f"{a:05d}-{b:05d}" for a, b in self.wanted.ensemble.chunks()]
-        return np.concatenate([self.store.artefact(kind, spec).read(part).array("margins") for part in parts])
+        return np.concatenate([spec.artefact(self.store).read(part).array("margins") for part in parts])
 
     def evaluation(self, method="do_nothing"):
         row = next(row for row in self.plan.rows.values() if row.method == method and row.final)
-        return row.spec, self.store.artefact("evaluation", row.spec).read("whole")
+        return row.spec, row.spec.artefact(self.store).read("whole")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -139,25 +142,6 @@ def run(tmp_path, shared):
     return go
 
 
-def test_a_recipe_of_one_request_is_what_it_was():
-    """Catches a part that is written out while it is empty: every old run and artefact would have a new name."""
-    plain = Recipe(
-        dataset=Choice("digits"),
-        model=Choice("mlp", {"hidden": 32}),
-        training=Training(),
-        forget=Choice("random", {"n": 50}),
-        methods=(Choice("do_nothing"), Choice("scrub", {"lr": 1e-3, "optimizer": "sgd"})),
-        ensemble=EnsembleSize(models=7, chunk=3),
-        seed=5,
-    )
-    said = {part: value for part, value in plain.to_json().items() if part != "training"}
-    assert digest(said) == "3db2fd38d300efb1de19bd935f7b3867"
-    assert plain.sequence() == (plain,)
-    found = resolve(plain)
-    assert digest(found.forget_spec("d")) == "d725f88d386ee7be38a6d88e9634c4c9"
-    assert set(found.unlearned_spec("data", "pictures", found.methods[1])) == {"original", "forget", "method", "seed"}
-
-
 def test_a_sequence_survives_json_and_lists_one_recipe_for_each_request():
     whole = recipe(CLASSES)
     assert Recipe.from_json(whole.to_json()) == whole
@@ -166,6 +150,7 @@ def test_a_sequence_survives_json_and_lists_one_recipe_for_each_request():
     assert (first.before, first.forget) == ((), CLASSES[0])
     assert (second.before, second.forget) == (CLASSES[:1], CLASSES[1])
     assert len({one.hash() for one in whole.sequence()}) == 3
+    assert first.sequence() == (first,)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +174,7 @@ def test_the_same_pictures_cannot_be_asked_for_twice():
 
 def test_a_method_that_reads_what_only_the_originals_left_is_refused(monkeypatch):
     assert resolve(recipe(CYCLES, "usgd"))
-    monkeypatch.setattr("engine.unlearners.usgd.USGD.once", Unlearner.once)
+    monkeypatch.setattr("engine.unlearners.usgd.USGD.goes_on", False)
     with pytest.raises(BadSetting, match="usgd: it reads the training record, which tells of the originals"):
         resolve(recipe(CYCLES, "usgd"))
     assert resolve(recipe(CYCLES[:1], "usgd"))
@@ -212,7 +197,7 @@ def test_oracles_and_floor_are_those_of_one_request_for_everything(run):
     spec, _ = done.evaluation()
     single, _ = run(recipe([Choice("class", {"classes": "3,5,8"})])).evaluation()
     for role in ("oracle", "floor"):
-        assert done.store.artefact("trained", spec[role]).key == done.store.artefact("trained", single[role]).key
+        assert spec.ensembles[role] == single.ensembles[role]
     single = run(recipe([Choice("class", {"classes": "3,5,8"})]))
     assert not [job for job in single.order if job.kind == "trained"], "they were trained once"
 
@@ -228,8 +213,8 @@ def given(monkeypatch, done, number):
         raise Spy(original, task, seed)
 
     monkeypatch.setattr("engine.unlearners.references.DoNothing.unlearn", look)
-    jobs = [job for job in done.plan.jobs if job.kind == "unlearned" and request_number(job.spec) == number]
-    done.store.artefact("unlearned", jobs[0].spec).discard(jobs[0].part)
+    jobs = [job for job in done.plan.jobs if job.kind == "unlearned" and job.spec.number == number]
+    jobs[0].spec.artefact(done.store).discard(jobs[0].part)
     with pytest.raises(Spy) as seen:
         run_job(done.store, jobs[0], Quiet(), CPU)
     return seen.value.args
@@ -238,7 +223,7 @@ def given(monkeypatch, done, number):
 def test_nothing_that_is_gone_is_retained_and_each_request_has_its_own_stream(run, monkeypatch):
     """Catches a retain set that is only the complement of the current request."""
     done = run(recipe(CLASSES), fresh="spied")
-    labels = done.store.artefact("data", done.plan.jobs[0].spec).read("whole").array("labels")[:TRAIN]
+    labels = done.plan.jobs[0].spec.artefact(done.store).read("whole").array("labels")[:TRAIN]
     seeds = []
     for number, asked in ((3, 8), (2, 5), (1, 3)):  # from the last, for a request is looked at by undoing it
         _, task, seed = given(monkeypatch, done, number)
@@ -255,8 +240,8 @@ def test_nothing_that_is_gone_is_retained_and_each_request_has_its_own_stream(ru
 def test_doing_nothing_three_times_leaves_the_originals(run):
     done = run(recipe(CLASSES))
     specs = done.unlearned()
-    assert [request_number(spec) for spec in specs] == [1, 2, 3]
-    originals = done.margins(specs[0]["original"], kind="trained")
+    assert [spec.number for spec in specs] == [1, 2, 3]
+    originals = done.margins(specs[0].original)
     for spec in specs:
         assert np.array_equal(done.margins(spec), originals)
 
@@ -268,7 +253,7 @@ def test_a_method_goes_on_from_what_it_left(run):
         first, second, third = done.unlearned(method)
         part = "00000-00002"
         data = Digits().load(done.store.data_cache, Quiet().progress)
-        begun, _ = load_ensemble(done.store, data, second, part, CPU, kind="unlearned")
+        begun, _ = load_ensemble(done.store, data, second, part, CPU)
         images = Images.of(data, "train", CPU)
         here = done.asked[2]
         kept = np.setdiff1d(np.arange(len(images)), np.union1d(here.forget, here.earlier))
@@ -282,7 +267,7 @@ def test_a_method_goes_on_from_what_it_left(run):
         )
         seed = derive(0, f"unlearn:{method}", 2)
         *_, last = chosen.unlearn(begun, task, seed=seed)
-        stored, _ = load_ensemble(done.store, data, third, part, CPU, kind="unlearned")
+        stored, _ = load_ensemble(done.store, data, third, part, CPU)
         for name, tensor in stored.tensors().items():
             assert torch.equal(tensor, last.ensemble.tensors()[name]), (method, name)
         assert not np.array_equal(done.margins(first), done.margins(second))
@@ -295,7 +280,7 @@ def test_retraining_at_each_request_is_retraining_without_everything_that_is_gon
     here = done.asked[-1]
     kept = np.setdiff1d(np.arange(len(data.y_train)), np.union1d(here.forget, here.earlier))
     *_, last = train(
-        net_of(spec["original"], data),
+        net_of(spec.original.model, spec.original.training, data),
         Images.of(data, "train", CPU),
         done.wanted.training,
         seed=derive(0, "unlearn:retrain", 2),
@@ -304,7 +289,7 @@ def test_retraining_at_each_request_is_retraining_without_everything_that_is_gon
         strategy="stacked",
         subset=torch.from_numpy(kept),
     )
-    stored, _ = load_ensemble(done.store, data, spec, "00000-00002", CPU, kind="unlearned")
+    stored, _ = load_ensemble(done.store, data, spec, "00000-00002", CPU)
     for name, tensor in stored.tensors().items():
         assert torch.allclose(tensor, last.ensemble.tensors()[name], atol=1e-6), name
 
@@ -337,8 +322,8 @@ def test_the_last_recipe_alone_gives_what_running_each_in_order_gives(run):
         assert rows[0] == rows[1]
     earlier = [job for job in in_order.order if job.kind == "unlearned" and job.earlier]
     assert earlier == [], "what the earlier runs left is not computed again"
-    oracles = [job for job in alone.order if job.kind == "trained" and job.spec["role"] == "oracle"]
-    assert {job.spec["subset"] for job in oracles} == {f"without:{alone.asked[-1].gone}"}
+    oracles = [job for job in alone.order if job.kind == "trained" and job.spec.role == "oracle"]
+    assert {job.spec.subset for job in oracles} == {f"without:{alone.asked[-1].gone}"}
 
 
 def test_a_later_run_stands_on_what_the_earlier_ones_left(run):
@@ -363,7 +348,7 @@ def test_what_is_gone_is_measured_as_a_split_of_its_own(run):
     rows = {row["split"]: row for row in part.json("rows")}
     assert list(rows) == ["forget", "retain", "test", "earlier"]
     here = done.asked[-1]
-    unlearned, oracle = done.margins(spec["unlearned"]), done.margins(spec["oracle"], kind="trained")
+    unlearned, oracle = done.margins(spec.unlearned), done.margins(spec.oracle)
     per_point = klom(oracle=oracle, unlearned=unlearned)
     assert rows["earlier"]["klom_p95"] == pytest.approx(np.quantile(per_point[here.earlier], 0.95))
     kept = np.setdiff1d(np.arange(TRAIN), np.union1d(here.forget, here.earlier))
@@ -384,17 +369,17 @@ def test_curves_follow_nothing_that_is_gone():
 
 def test_the_estimate_of_a_sequence_counts_shared_work_once_and_what_is_there_not_at_all(run):
     done = run(recipe(CYCLES))
-    info, measured = data_info(done.experiment, done.store), {
+    measured = {
         "seconds_per_pass": 1e-6, "parameters": 10, "peak_bytes": 1, "strategy": "stacked", "device": "cpu",
     }  # fmt: skip
 
-    def asked(wanted, *recipes):
-        plans = [make_plan(resolve(one), done.store, "cpu") for one in recipes]
-        return estimate(resolve(wanted), plans, info, measured, done.store, workers=1)
+    def asked(*recipes):
+        plans = [make_plan(resolve(one), done.store, "cpu", suppose=True) for one in recipes]
+        return estimate(plans, measured, done.store, workers=1)
 
     whole = recipe((*CYCLES, Choice("class", {"classes": "7"})))
-    assert asked(done.wanted, done.wanted)["cached"]
-    assert not asked(done.wanted, *done.wanted.sequence())["cached"], "the earlier requests were not measured"
-    last, all_of_them = asked(whole, whole), asked(whole, *whole.sequence())
+    assert asked(done.wanted)["cached"]
+    assert not asked(*done.wanted.sequence())["cached"], "the earlier requests were not measured"
+    last, all_of_them = asked(whole), asked(*whole.sequence())
     assert 0 < last["seconds"] < all_of_them["seconds"]
     assert last["bytes"] < all_of_them["bytes"]

@@ -135,10 +135,9 @@ def test_a_part_names_what_it_lacks(store: Store) -> None:
     artefact = store.artefact("margins", SPEC)
     put(artefact)
     part = artefact.read("0000-0020")
-    for look in (part.array, part.tensors, part.tensors_path, part.json):
+    for look in (part.array, part.tensors, part.json):
         with pytest.raises(StoreError, match=r"has no missing.* \(it has: about.json, margins.npy, weights"):
             look("missing")
-    assert part.tensors_path("weights").stat().st_size > 0
     artefact.discard("0000-0020")
     with pytest.raises(StoreError, match="read part 0000-0020 of margins"):
         part.array("margins")
@@ -198,13 +197,6 @@ def test_no_name_reaches_outside_its_folder(store: Store, bad: str) -> None:
             writer.tensors(bad, {})
     with pytest.raises(ValueError, match="kind must be"):
         store.artefact(bad, SPEC)
-    with pytest.raises(ValueError, match="hex digits"):
-        store.run_folder(bad)
-
-
-def test_run_folders_are_inside_the_store(store: Store) -> None:
-    assert store.run_folder("00ff00ff00ff00ff") == store.path / "runs" / "00ff00ff00ff00ff"
-    assert store.run_folder("00ff00ff00ff00ff").is_dir()
 
 
 @pytest.mark.parametrize("bad", [{"x": float("nan")}, {"x": np.zeros(3)}, {"x": {1, 2}}])
@@ -424,7 +416,7 @@ with (root / "filler").open("wb") as filler:
         else:
             raise SystemExit("SQLite found room on a full disk")
     assert (store.artefact("margins", {"x": 0}).read("whole").array("a") == 1).all()
-    assert store.collect(set()) > 8000
+    assert store.free(store.pieces()) > 8000
 (root / "filler").unlink()
 assert [row.recipe for row in queue.runs()] == [{"kept": 1}]
 print("fine")
@@ -456,10 +448,11 @@ def test_a_full_disk_does_not_keep_the_store_from_opening(store: Store, monkeypa
         real(path, *arguments, **named)
 
     monkeypatch.setattr(Path, "mkdir", full)
-    assert Store.open(store.path).collect(set()) > 0
+    opened = Store.open(store.path)
+    assert opened.free(opened.pieces()) > 0
 
 
-@pytest.mark.parametrize("folder", ["", "artefacts", "data", "runs", "unfinished"])
+@pytest.mark.parametrize("folder", ["", "artefacts", "data", "unfinished"])
 @pytest.mark.parametrize("mode", [0o000, 0o500])
 def test_a_folder_that_may_not_be_used_is_refused_in_words(folder: str, mode: int) -> None:
     with as_ordinary_user() as home:
@@ -641,38 +634,22 @@ def test_of_a_large_file_the_size_is_checked(store: Store) -> None:
 # --- room -------------------------------------------------------------------------------------------------------------
 
 
-def test_collect_deletes_what_nobody_keeps_and_counts_it(store: Store) -> None:
-    kept, gone, other = (store.artefact(kind, SPEC) for kind in ("oracle", "original", "margins"))
-    for artefact in (kept, gone, other):
-        put(artefact)
-    before = store.usage()
-    assert before["original"] > 20 * 7 * 4
-    assert store.collect({("oracle", kept.key), ("margins", gone.key)}) == before["original"] + before["margins"]
-    after = store.usage()
-    assert (after["oracle"], after["original"], after["margins"]) == (before["oracle"], 0, 0)
-    assert not gone.has("0000-0020")
-    assert_whole(kept, "0000-0020", 1)
-    assert after["unfinished writes"] == 0
-    assert store.free_bytes() > 0
-
-
 def test_a_part_being_written_survives_the_deletion_of_its_artefact(store: Store) -> None:
     artefact = store.artefact("margins", SPEC)
     put(artefact, "0000-0020")
     with artefact.write("0020-0040") as writer:
         writer.json("about", 1)
-        assert store.collect(set()) > 0
+        assert store.free(store.pieces()) > 0
     assert artefact.parts() == ["0020-0040"]
     assert (artefact.path / "spec.json").is_file()
 
 
 def test_usage_counts_everything_in_the_store(store: Store) -> None:
     (store.data_cache / "digits").write_bytes(b"x" * 1000)
-    (store.run_folder("ffff") / "log").write_bytes(b"x" * 300)
     store.uploads.mkdir()
     (store.uploads / "archive").write_bytes(b"x" * 50)
     store.queue_path.write_bytes(b"x" * 20)
-    rest = {"run folders": 300, "unfinished writes": 0, "queue file": 20}
+    rest = {"unfinished writes": 0, "queue file": 20}
     assert store.usage() == {"decoded data": 1000, "uploaded archives": 50, **rest}
 
 
@@ -714,8 +691,12 @@ def test_pieces_are_counted_and_freed_one_by_one(store: Store) -> None:
     }  # fmt: skip
     assert all(size > 20 * 7 * 4 for size in pieces.values())
     gone = Piece("trained", one.key, "00020-00040")
-    assert store.free([gone, gone]) == pieces[gone]
+    before = store.usage()["trained"]
+    assert store.free([gone, gone]) == pieces[gone] == before - store.usage()["trained"]
     assert one.parts() == ["00000-00020"]
+    assert_whole(one, "00000-00020", 1)
+    assert store.usage()["unfinished writes"] == 0
+    assert store.free_bytes() > 0
     assert store.free([Piece("trained", two.key, "whole")]) > 0
     assert not two.path.exists(), "nothing is left of an artefact without parts"
     put(two, "whole")

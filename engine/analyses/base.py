@@ -7,12 +7,12 @@ use and deletion find it there.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from engine.analyses.bench import ROLES, Bench
-from engine.knobs import Configured
+from engine.knobs import Configured, Scalar
 from engine.measurement import Measurement
 from engine.models.base import Net
 from engine.records import Card
@@ -62,6 +62,10 @@ class Analysis(Configured, abc.ABC):
     def needs(self) -> tuple[str, ...]:
         """Return which of ``card.reads`` these settings open."""
         return self.card.reads
+
+    def prerequisite_settings(self) -> Mapping[str, Mapping[str, Scalar]]:
+        """Return the settings of the prerequisites it reads, by word; a word that is absent stands for the defaults."""
+        return {}
 
     def roles(self) -> tuple[str, ...]:
         """Return the ensembles that these settings open, of :data:`engine.analyses.bench.ROLES`."""

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from engine.data.base import ImageData
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.models.base import Net, Network
-from engine.task import Images, NotDeclared
+from engine.task import NotDeclared
 
 ROLES = ("original", "unlearned", "oracle", "second oracle")
 """The second oracle is trained independently of the first: its distance to the oracle is the floor of any analysis."""

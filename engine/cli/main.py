@@ -111,8 +111,14 @@ def _parser() -> argparse.ArgumentParser:
     for settings in (Training, EnsembleSize, Measuring):
         _flags(recipe, settings)
 
-    for name, what in (("methods", "methods"), ("datasets", "data sets"), ("models", "models"), ("metrics", "metrics"),
-                       ("analyses", "analyses")):  # fmt: skip
+    for name, what in (
+        ("methods", "methods"),
+        ("datasets", "data sets"),
+        ("models", "models"),
+        ("metrics", "metrics"),
+        ("analyses", "analyses"),
+        ("prerequisites", "prerequisites"),
+    ):
         sub = add(name, lists.listing, f"List the {what} with their knobs, bounds and papers.")
         sub.set_defaults(family=name)
         as_json(sub)

@@ -64,7 +64,7 @@ class Downloaded(Dataset, abc.ABC):
         """Read the fetched files, by the names of :meth:`remotes`."""
 
     def load(self, cache: Path, progress: Progress) -> ImageData:
-        """Return the data, downloading it if this cache never held it.
+        """Return the data, downloaded if it is not in the cache.
 
         Raises:
             DataError: no network, a server that fails, a file that is not what it should be.
@@ -104,7 +104,7 @@ class Downloaded(Dataset, abc.ABC):
         target = folder / remote.name
         if utils.check_integrity(str(target), remote.md5):
             return target
-        said = []
+        failures = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
             temporary = folder / f".part-{uuid.uuid4().hex}"
@@ -117,11 +117,11 @@ class Downloaded(Dataset, abc.ABC):
                     utils.download_url(url, str(temporary), filename=remote.name, md5=remote.md5)
                     return (temporary / remote.name).replace(target)
                 except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
-                    said.append(f"{url}: {error}")
+                    failures.append(f"{url}: {error}")
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         raise DataError(
-            f"{self.card.name} could not be downloaded: {'; '.join(said)}. Connect to the network and try again, "
+            f"{self.card.name} could not be downloaded: {'; '.join(failures)}. Connect to the network and try again, "
             f"put {remote.name} into {folder} by hand, or use a folder or archive of your own with --dataset PATH"
         )
 
@@ -199,16 +199,15 @@ class CifarRecords(Downloaded, abc.ABC):
     label_bytes: ClassVar[int]
 
     def remotes(self) -> tuple[Remote, ...]:
-        """Return the one archive."""
         return (self.remote,)
 
     def parse(self, files: dict[str, Path]) -> Parsed:
         """Read the records out of the archive in memory; the last label byte is the class."""
-        wanted = {*self.train, self.test, self.names}
-        found = {m.parts[-1]: m.data for m in members(files[self.remote.name], _LIMITS) if m.parts[-1] in wanted}
-        classes = tuple(found[self.names].decode("utf-8").split())
-        x_train, y_train = self._records(b"".join(found[part] for part in self.train))
-        x_test, y_test = self._records(found[self.test])
+        names = {*self.train, self.test, self.names}
+        contents = {m.parts[-1]: m.data for m in members(files[self.remote.name], _LIMITS) if m.parts[-1] in names}
+        classes = tuple(contents[self.names].decode("utf-8").split())
+        x_train, y_train = self._records(b"".join(contents[part] for part in self.train))
+        x_test, y_test = self._records(contents[self.test])
         return Parsed(classes, x_train, y_train, x_test, y_test)
 
     def _records(self, data: bytes) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Reading files out of strangers' archives and folders without trusting them; nothing is ever extracted to disk.
+"""Reading files out of untrusted archives and folders; nothing is ever extracted to disk.
 
 Members are yielded one by one, as bytes in memory. Names are checked, links and devices refused, and what is counted
 against the limits is bytes actually read, not what a header claims: a tar file is read through a meter that sits behind
@@ -89,7 +89,7 @@ class Member:
 def members(path: Path, limits: Limits = LIMITS) -> Iterator[Member]:
     """Yield every regular file of a folder or of a .zip, .tar, .tar.gz, .tgz or .tar.xz archive.
 
-    The kind of an archive is told by its content. Dot files, ``__MACOSX``, ``Thumbs.db`` and ``desktop.ini`` are left
+    The content decides the kind of an archive. Dot files, ``__MACOSX``, ``Thumbs.db`` and ``desktop.ini`` are left
     out. A folder is read in the order of names, an archive in its own order.
 
     Raises:
@@ -116,7 +116,7 @@ def listing(root: Path, limits: Limits = LIMITS) -> list[tuple[str, os.stat_resu
     Raises:
         DataError: a symbolic link or a device (they could lead out of the folder or never end), too many files.
     """
-    found: list[tuple[str, os.stat_result]] = []
+    files: list[tuple[str, os.stat_result]] = []
     pending = [""]
     with _damage_of(root):
         while pending:
@@ -136,12 +136,12 @@ def listing(root: Path, limits: Limits = LIMITS) -> list[tuple[str, os.stat_resu
                 if stat.S_ISDIR(status.st_mode):
                     pending.append(f"{name}/")
                 elif stat.S_ISREG(status.st_mode):
-                    found.append((name, status))
+                    files.append((name, status))
                 else:
                     raise DataError(f"{root}: {name} is a device or a pipe, not a picture; remove it")
-                if len(found) + len(pending) > limits.files:
+                if len(files) + len(pending) > limits.files:
                     raise _too_many(root, limits)
-    return sorted(found, key=lambda item: item[0])
+    return sorted(files, key=lambda item: item[0])
 
 
 def _folder(root: Path, limits: Limits) -> Iterator[Member]:
@@ -188,12 +188,12 @@ def _zip(path: Path, limits: Limits) -> Iterator[Member]:
 
 def _count_zip_entries(path: Path, limits: Limits) -> None:
     """Refuse a directory of millions of entries before the zip reader builds an object for each of them."""
-    found, tail = 0, b""
+    entries, tail = 0, b""
     with _damage_of(path), path.open("rb") as file:
         while block := file.read(1 << 20):
-            found += (tail + block).count(b"PK\x01\x02")
+            entries += (tail + block).count(b"PK\x01\x02")
             tail = block[-3:]
-            if found > limits.files:
+            if entries > limits.files:
                 raise _too_many(path, limits)
 
 
@@ -236,7 +236,7 @@ class _Meter:
     def finish(self) -> None:
         """Check that the tar reader stopped at an end mark, and read on so that the decompressor's checksum is tested.
 
-        The reader takes any damaged header for the end, and so would lose all that follows without a word.
+        The reader takes any damaged header for the end, and so would silently lose all that follows.
         """
         if len(self._last) < tarfile.BLOCKSIZE or self._last.strip(b"\0"):
             raise tarfile.ReadError("it ends without an end mark")
@@ -344,5 +344,5 @@ def _damage_of(path: Path, name: str = "") -> Iterator[None]:
     except PermissionError as error:
         raise DataError(f"{where} may not be read: {error.strerror}; change its permissions") from error
     except _DAMAGE as error:
-        said = str(error) or type(error).__name__
-        raise DataError(f"{where} is damaged or cannot be read ({said}); fetch or pack it again") from error
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{where} is damaged or cannot be read ({reason}); fetch or pack it again") from error

@@ -17,7 +17,7 @@ from engine.records import Card, canonical
 
 
 class DataError(ValueError):
-    """A data set cannot be read; the text says what is wrong and what to do, in words for a visitor."""
+    """A data set cannot be read; the text says what is wrong and what to do about it."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class ImageData:
     @functools.cached_property
     def hash(self) -> str:
         """128 bits over pixels or values, labels, names and scale: what a result names as its data."""
-        said: list[Any] = [self.top, list(self.classes), list(self.x_train.shape), len(self.x_test)]
+        identity: list[Any] = [self.top, list(self.classes), list(self.x_train.shape), len(self.x_test)]
         if self.tabular:
-            said.append([[c.name, list(c.categories)] for c in self.columns])
-        sha = hashlib.sha256(canonical(said).encode())
+            identity.append([[c.name, list(c.categories)] for c in self.columns])
+        sha = hashlib.sha256(canonical(identity).encode())
         for array in (self.x_train, self.y_train, self.x_test, self.y_test):
             sha.update(np.ascontiguousarray(array))
         return sha.hexdigest()[:32]
@@ -170,9 +170,10 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Dataset(Configured, abc.ABC):
-    """A source of pictures or of a table. Subclasses live in ``engine/data`` and are found by scanning.
+    """A source of pictures or of a table. Subclasses live in ``engine/data`` and are discovered by scanning.
 
-    ``order`` sorts the list a visitor sees; ``needs`` says what must be had first ("", "network", "path");
+    ``order`` sorts the list a visitor sees; ``needs`` says what must be had first ("", "network", "path"): a set that
+    needs nothing comes with the program, and pages read it themselves to show its pictures or rows;
     ``tabular`` whether it gives rows instead of pictures.
     """
 
@@ -186,5 +187,5 @@ class Dataset(Configured, abc.ABC):
         """Return the data, from ``cache`` (a folder this data set may fill) when it was decoded before.
 
         Raises:
-            DataError: it cannot be had; the text says why and what to do.
+            DataError: it cannot be loaded; the text says why and what to do.
         """

@@ -1,4 +1,4 @@
-"""Anyone's table: a CSV file, read once under limits, with the column to predict chosen by its name."""
+"""A CSV file as a data set, read once under limits, with the column to predict chosen by its name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.data.base import DataError, Dataset, ImageData, Progress
 from engine.data.decoded import fetch, keep, whole
 from engine.data.delimited import EMPTY, LIMITS, Form, Limits, form, number, rows
 from engine.data.split import held_out
-from engine.data.table import MISSING, Raw, table_data, told
+from engine.data.table import MISSING, Raw, shortest, table_data
 from engine.knobs import Knob
 from engine.records import Card, digest
 
@@ -56,7 +56,7 @@ class Csv(Dataset):
     target: Annotated[str, Knob("target", "Name of the column to predict; it holds classes.")] = ""
 
     def load(self, cache: Path, progress: Progress) -> ImageData:
-        """Return the table, from ``cache`` when the same content and target were read before.
+        """Return the table; the same content and target are read only once.
 
         Raises:
             DataError: no such file or column, not readable as CSV, or not fit to learn from; in words.
@@ -90,11 +90,11 @@ class Csv(Dataset):
         for block in _blocks(source, written, self.limits):
             progress(0.1, f"reading row {total:,}")
             total += len(block)
-            kept = [(line, cells) for line, cells in block if cells[target].lower() not in EMPTY]
-            labelled += len(kept)
-            if kept:
-                lines = [line for line, _ in kept]
-                for kind, cells in zip(kinds, zip(*(c for _, c in kept), strict=True), strict=True):
+            records = [(line, cells) for line, cells in block if cells[target].lower() not in EMPTY]
+            labelled += len(records)
+            if records:
+                lines = [line for line, _ in records]
+                for kind, cells in zip(kinds, zip(*(c for _, c in records), strict=True), strict=True):
                     kind.see(lines, cells, written.separator, self.limits)
         if labelled < 10:
             raise DataError(f"{source}: {labelled} rows have a value of {self.target}; a table needs at least ten")
@@ -105,17 +105,17 @@ class Csv(Dataset):
         start = 0
         for block in _blocks(source, written, self.limits):
             progress(0.2 + 0.7 * start / labelled, f"reading row {start:,}")
-            kept = [cells for _, cells in block if cells[target].lower() not in EMPTY]
-            for row, (kind, cells) in enumerate(zip(kinds, zip(*kept, strict=True), strict=True) if kept else ()):
-                values[row, start : start + len(kept)] = kind.read(cells, written.separator)
-            start += len(kept)
+            records = [cells for _, cells in block if cells[target].lower() not in EMPTY]
+            for row, (kind, cells) in enumerate(zip(kinds, zip(*records, strict=True), strict=True) if records else ()):
+                values[row, start : start + len(records)] = kind.read(cells, written.separator)
+            start += len(records)
         progress(0.9, "preparing the table")
         labels = _labels(source, values[target], kinds[target], classes)  # (N,)
         notes = list(written.notes)
         if total > labelled:
-            gone = total - labelled
-            said = "1 row had no {} and was left out." if gone == 1 else f"{gone:,} rows had no {{}} and were left out."
-            notes.append(said.format(self.target))
+            omitted = total - labelled
+            rows_had = "1 row had" if omitted == 1 else f"{omitted:,} rows had"
+            notes.append(f"{rows_had} no {self.target} and {'was' if omitted == 1 else 'were'} left out.")
         return table_data(
             name=name,
             columns=[Raw(k.name, values[i], k.categories) for i, k in enumerate(kinds) if i != target],
@@ -226,18 +226,20 @@ def _classes(source: Path, kind: _Kind) -> tuple[str, ...]:
                 "cut it into ranges first"
             )
         kind.categories = ()
-        found = tuple(told(v) for v in values)
+        classes = tuple(shortest(v) for v in values)
     else:
         if len(kind.values) > CLASSES:
             raise DataError(
                 f"{source}: {kind.name} holds more than {CLASSES} different texts, too many to be classes; choose "
                 "another column"
             )
-        found = tuple(sorted(map(_printable, kind.values)))
-        kind.categories = found
-    if len(set(found)) < 2 or len(set(found)) < len(found):
-        raise DataError(f"{source}: {kind.name} must hold at least two classes that can be told apart; it has {found}")
-    return found
+        classes = tuple(sorted(map(_printable, kind.values)))
+        kind.categories = classes
+    if len(set(classes)) < 2 or len(set(classes)) < len(classes):
+        raise DataError(
+            f"{source}: {kind.name} must hold at least two classes that can be told apart; it has {classes}"
+        )
+    return classes
 
 
 def _labels(source: Path, values: np.ndarray, kind: _Kind, classes: Sequence[str]) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Reading strangers' CSV files: text only, within limits, every record of one length; what is wrong is said by line.
+"""Reading untrusted CSV files: text only, within limits, every record of one length; errors name the line.
 
 The standard library's reader in strict mode, because it guesses nothing: a record that is too long or too short is
-refused instead of shifted. Cells are text; what looks like a formula is text too and is never worked out.
+refused instead of shifted. Cells are text; what looks like a formula is text too and is never evaluated.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Limits:
 LIMITS = Limits()
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 EMPTY = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
-"""What an empty cell may say, in small letters."""
+"""What an empty cell may hold, in small letters."""
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _SAMPLE = 20
-"""Records that tell the separator."""
+"""Records that decide the separator."""
 _BLOCK = 1 << 20
 
 
@@ -51,13 +51,15 @@ class Form:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a visitor should know of how it is read."""
-        said = []
+        """How the file is read where that is not a matter of course, in sentences."""
+        notes = []
         if self.encoding == "latin-1":
-            said.append("The file is not UTF-8 and was read as Latin-1; look whether letters with accents are right.")
+            notes.append("The file is not UTF-8 and was read as Latin-1; look whether letters with accents are right.")
         if self.separator != ",":
-            said.append(f"Columns are separated by a {SEPARATORS[self.separator]}; a comma inside a number is decimal.")
-        return tuple(said)
+            notes.append(
+                f"Columns are separated by a {SEPARATORS[self.separator]}; a comma inside a number is decimal."
+            )
+        return tuple(notes)
 
 
 def form(path: Path, limits: Limits = LIMITS) -> Form:
@@ -67,18 +69,18 @@ def form(path: Path, limits: Limits = LIMITS) -> Form:
         DataError: too large, not text, no header line, no separator, column names missing, twice or too many.
     """
     encoding = _encoding(path, limits)
-    found: list[tuple[bool, int, str, list[str]]] = []
+    cuts: list[tuple[bool, int, str, list[str]]] = []
     for separator in SEPARATORS:
         first: list[list[str]] = []
-        with _text(path, encoding) as file, contextlib.suppress(csv.Error):  # which line it is, rows() says
+        with _text(path, encoding) as file, contextlib.suppress(csv.Error):  # rows() names the line
             for record in islice((r for r in csv.reader(file, delimiter=separator, strict=True) if r), _SAMPLE):
                 first.append(record)
         if first:
-            found.append((len({len(r) for r in first}) == 1, len(first[0]), separator, first[0]))
-    if not found:
+            cuts.append((len({len(r) for r in first}) == 1, len(first[0]), separator, first[0]))
+    if not cuts:
         raise DataError(f"{path}: the first line cannot be read as names of columns; save it as CSV again")
     # A separator that cuts every record alike, else the one that cuts the first line most.
-    _, count, separator, header = max(found, key=lambda one: (one[0] and one[1] > 1, one[1]))
+    _, count, separator, header = max(cuts, key=lambda cut: (cut[0] and cut[1] > 1, cut[1]))
     if count < 2:
         raise DataError(
             f"{path}: the first line names one column only; separate columns by comma, semicolon or tab, and have at "
@@ -95,7 +97,7 @@ def rows(path: Path, written: Form, limits: Limits = LIMITS) -> Iterator[tuple[i
     Raises:
         DataError: a record with another number of cells, quotes that do not close, too many rows; with the line.
     """
-    wanted, count = len(written.names), 0
+    width, count = len(written.names), 0
     with _text(path, written.encoding) as file:
         reader = csv.reader(file, delimiter=written.separator, strict=True)
         try:
@@ -105,9 +107,9 @@ def rows(path: Path, written: Form, limits: Limits = LIMITS) -> Iterator[tuple[i
                 count += 1
                 if count == 1:
                     continue  # the header
-                if len(record) != wanted:
+                if len(record) != width:
                     raise DataError(
-                        f"{path}: line {reader.line_num:,} has {len(record):,} cells, and the header names {wanted:,}; "
+                        f"{path}: line {reader.line_num:,} has {len(record):,} cells, and the header names {width:,}; "
                         "repair it (a cell that holds a separator needs quotes)"
                     )
                 if count - 1 > limits.rows:

@@ -1,7 +1,7 @@
 """The larger published tables, Adult and Covertype, fetched once with scikit-learn's downloaders.
 
 scikit-learn keeps Covertype as a pickle, which could be exchanged on disk before it is read again. So it fetches into
-an empty folder that is gone afterwards: it finds no pickle to read, and what stays is plain arrays of our own. Adult
+an empty folder that is deleted afterwards: it finds no pickle to read, and what stays is plain arrays of our own. Adult
 comes as text from OpenML, whose checksum scikit-learn compares; Covertype's is compared with a SHA-256 it carries.
 """
 
@@ -45,10 +45,10 @@ class FetchedTable(Dataset, abc.ABC):
 
     @abc.abstractmethod
     def obtain(self, folder: Path) -> Fetched:
-        """Download the table, with ``folder`` for whatever the downloader keeps."""
+        """Download the table; the downloader's own files go into ``folder``."""
 
     def load(self, cache: Path, progress: Progress) -> ImageData:
-        """Return the table, downloading it if this cache never held it.
+        """Return the table, downloaded if it is not in the cache.
 
         Raises:
             DataError: no network, a server that fails, something else than this table.
@@ -59,17 +59,17 @@ class FetchedTable(Dataset, abc.ABC):
         if data is None:
             progress(0.1, f"downloading {self.card.name}")
             with whole(home, _KEY) as temporary:
-                found = self._obtained(temporary / "download")
+                table = self._obtained(temporary / "download")
                 progress(0.8, f"reading {self.card.name}")
                 shutil.rmtree(temporary / "download", ignore_errors=True)
                 keep(
                     temporary,
                     table_data(
                         name=self.key,
-                        columns=found.columns,
-                        labels=found.labels,
-                        classes=found.classes,
-                        test=held_out(found.labels, [str(i) for i in range(len(found.labels))]),
+                        columns=table.columns,
+                        labels=table.labels,
+                        classes=table.classes,
+                        test=held_out(table.labels, [str(i) for i in range(len(table.labels))]),
                     ),
                 )
             data = fetch(home, _KEY, self.key)
@@ -92,7 +92,7 @@ class FetchedTable(Dataset, abc.ABC):
 
 @dataclass(frozen=True)
 class Adult(FetchedTable):
-    """48,842 people of the 1994 census: does somebody earn more than 50,000 dollars a year?"""
+    """48,842 people of the 1994 census: who earns more than 50,000 dollars a year?"""
 
     key = "adult"
     order = 15
@@ -109,12 +109,12 @@ class Adult(FetchedTable):
         """Fetch version 2 from OpenML as text; empty cells are NaN, categories come as their places."""
         from sklearn.datasets import fetch_openml
 
-        found = fetch_openml("adult", version=2, data_home=str(folder), as_frame=False, parser="liac-arff")
-        classes, labels = np.unique(found.target.astype(str), return_inverse=True)  # (C,), (N,)
-        values = np.asarray(found.data, np.float64)  # (N, columns)
+        adult = fetch_openml("adult", version=2, data_home=str(folder), as_frame=False, parser="liac-arff")
+        classes, labels = np.unique(adult.target.astype(str), return_inverse=True)  # (C,), (N,)
+        values = np.asarray(adult.data, np.float64)  # (N, columns)
         columns = tuple(
-            Raw(str(name), values[:, i], tuple(str(v) for v in found.categories.get(name, ())))
-            for i, name in enumerate(found.feature_names)
+            Raw(str(name), values[:, i], tuple(str(v) for v in adult.categories.get(name, ())))
+            for i, name in enumerate(adult.feature_names)
         )
         return Fetched(columns, labels.astype(np.int64), tuple(str(c) for c in classes))
 
@@ -145,13 +145,13 @@ class Covertype(FetchedTable):
 
         if any(folder.iterdir()):
             raise ValueError("the folder for the download is not empty")  # a pickle in it would be read
-        found = fetch_covtype(data_home=str(folder))
-        x = found.data  # (N, 54): 10 numbers, 4 areas, 40 soils
-        columns = [Raw(str(name), x[:, i]) for i, name in enumerate(found.feature_names[:10])]
+        covertype = fetch_covtype(data_home=str(folder))
+        x = covertype.data  # (N, 54): 10 numbers, 4 areas, 40 soils
+        columns = [Raw(str(name), x[:, i]) for i, name in enumerate(covertype.feature_names[:10])]
         for name, start, stop in (("wilderness area", 10, 14), ("soil type", 14, 54)):
             places = x[:, start:stop]  # (N, values)
             if not (places.sum(axis=1) == 1).all():
                 raise ValueError(f"a row has no {name}, or several")
             categories = tuple(str(i + 1) for i in range(stop - start))
             columns.append(Raw(name, places.argmax(axis=1).astype(np.float64), categories))
-        return Fetched(tuple(columns), found.target.astype(np.int64) - 1, self.names)
+        return Fetched(tuple(columns), covertype.target.astype(np.int64) - 1, self.names)

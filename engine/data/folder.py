@@ -1,4 +1,4 @@
-"""Anyone's pictures: a folder or an archive with one folder per class, decoded once and kept as plain arrays."""
+"""A folder or an archive with one folder of pictures per class, decoded once and stored as plain arrays."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Folder(Dataset):
     ] = ""
 
     def load(self, cache: Path, progress: Progress) -> ImageData:
-        """Return the decoded pictures, from ``cache`` when the same content was decoded before.
+        """Return the pictures; the same content is decoded only once.
 
         Raises:
             DataError: nothing there, not readable as class folders of pictures, hostile or too large; in words.
@@ -102,11 +102,11 @@ class Folder(Dataset):
             with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
                 return str(json.loads(seen.read_text("utf-8"))["sha256"])
             sha = hashlib.sha256()
-            tell = _Teller(progress, 0.0, 0.05, "checking the archive")
+            report = _Phase(progress, 0.0, 0.05, "checking the archive")
             with source.open("rb") as file:
                 while block := file.read(1 << 20):
                     sha.update(block)
-                    tell(file.tell() / max(1, status.st_size))
+                    report(file.tell() / max(1, status.st_size))
         except OSError as error:
             raise DataError(f"{source} cannot be read: {error.strerror}") from error
         newest = max(status.st_mtime_ns, status.st_ctime_ns)
@@ -116,27 +116,27 @@ class Folder(Dataset):
 
     def _decode(self, source: Path, folder: Path, name: str, progress: Progress) -> None:
         """Read ``source`` twice and leave arrays and note in ``folder``."""
-        tell = _Teller(progress, 0.05, 0.3, "looking at the pictures")
+        report = _Phase(progress, 0.05, 0.3, "looking at the pictures")
         names: list[tuple[str, ...]] = []
         looks: list[Look] = []
 
         def see(member: Member) -> None:
             looks.append(look(member.data, self.limits.pixels))
             names.append(member.parts)
-            tell(member.share)
+            report(member.share)
 
         self._each(source, see)
         layout = arrange(names, str(source))
-        kept = [looks[i] for i in np.flatnonzero(layout.place >= 0)]
-        width, height = common_size(kept)
-        grey = all(one.grey for one in kept)
+        used = [looks[i] for i in np.flatnonzero(layout.place >= 0)]
+        width, height = common_size(used)
+        grey = all(each.grey for each in used)
         shape = (1 if grey else 3, height, width)
-        if len(kept) * int(np.prod(shape)) > self.limits.decoded_bytes:
+        if len(used) * int(np.prod(shape)) > self.limits.decoded_bytes:
             raise DataError(
-                f"{source}: {len(kept):,} pictures of {width}x{height} take more than "
+                f"{source}: {len(used):,} pictures of {width}x{height} take more than "
                 f"{self.limits.decoded_bytes / 2**30:g} GiB decoded; use fewer or smaller pictures"
             )
-        self._write(source, folder, names, layout, shape, _Teller(progress, 0.3, 0.95, "decoding the pictures"))
+        self._write(source, folder, names, layout, shape, _Phase(progress, 0.3, 0.95, "decoding the pictures"))
         labels = {}
         for part, rows in (("train", ~layout.test & (layout.place >= 0)), ("test", layout.test)):
             labels[part] = np.empty(rows.sum(), np.int64)
@@ -159,7 +159,7 @@ class Folder(Dataset):
         names: list[tuple[str, ...]],
         layout: Layout,
         shape: tuple[int, int, int],
-        tell: Callable[[float], None],
+        report: Callable[[float], None],
     ) -> None:
         """Decode every picture into its row of x_train.npy or x_test.npy."""
         rows = {parts: i for i, parts in enumerate(names)}
@@ -180,7 +180,7 @@ class Folder(Dataset):
                     member.data, width=width, height=height, grey=channels == 1, max_pixels=self.limits.pixels
                 )  # (C, H, W)
                 files[int(layout.test[i])].put(int(layout.place[i]), pixels)
-            tell(member.share)
+            report(member.share)
 
         with contextlib.ExitStack() as stack:
             for part, n in zip(("train", "test"), counts, strict=True):
@@ -191,7 +191,7 @@ class Folder(Dataset):
             raise DataError(f"{source}: it changed while it was read; try again when nothing writes to it")
 
     def _each(self, source: Path, use: Callable[[Member], None]) -> None:
-        """Call ``use`` on every file; those that are no pictures are gathered and named together."""
+        """Call ``use`` on every file; an error names those that are not pictures together."""
         bad: list[str] = []
         count = 0
         with bounded_decoder(), contextlib.closing(members(source, self.limits)) as files:
@@ -211,13 +211,13 @@ class Folder(Dataset):
 
 def common_size(looks: list[Look]) -> tuple[int, int]:
     """Return the most common (width, height), scaled down to at most ``LARGEST_SIDE``; of equals the larger one."""
-    counts = Counter((one.width, one.height) for one in looks)
+    counts = Counter((each.width, each.height) for each in looks)
     width, height = max(counts, key=lambda size: (counts[size], size[0] * size[1], size))
     scale = min(1.0, LARGEST_SIDE / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-class _Teller:
+class _Phase:
     """Reports a phase's share to the progress callback, at most ten times a second so that small files stay fast."""
 
     def __init__(self, progress: Progress, low: float, high: float, what: str) -> None:

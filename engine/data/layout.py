@@ -48,19 +48,19 @@ def arrange(files: Sequence[tuple[str, ...]], source: str) -> Layout:
         raise DataError(f"{source}: {'/'.join(double)} appears twice; keep one of them")
     files = _unwrapped(files)
     heads = {name[0].lower() for name in files}
-    known = {head for head in heads if head in _SPLITS}
-    if known and not heads <= set(_SPLITS):
-        other = sorted(heads - known)[0]
-        raise DataError(f"{source}: {other} lies beside {sorted(known)[0]}; use train and test folders alone, or none")
-    depth = 2 if known else 1
+    named = {head for head in heads if head in _SPLITS}
+    if named and not heads <= set(_SPLITS):
+        other = sorted(heads - named)[0]
+        raise DataError(f"{source}: {other} lies beside {sorted(named)[0]}; use train and test folders alone, or none")
+    depth = 2 if named else 1
     stray = next((name for name in files if len(name) <= depth), None)
     if stray is not None:
         raise DataError(
             f"{source}: {'/'.join(stray)} is not in a class folder; put it in CLASS/, or in train/CLASS/ or test/CLASS/"
         )
-    splits = np.array([_split(name[0].lower()) if known else "train" for name in files])
+    splits = np.array([_split(name[0].lower()) if named else "train" for name in files])
     if not (splits == "train").any():
-        raise DataError(f"{source}: there is a {sorted(known)[0]} folder but no train folder")
+        raise DataError(f"{source}: there is a {sorted(named)[0]} folder but no train folder")
     held = "test" if (splits == "test").any() else "valid"
     names = [name[depth - 1] for name in files]
     classes = tuple(sorted({n for n, s in zip(names, splits, strict=True) if s == "train"}, key=_order))

@@ -28,13 +28,13 @@ class Embedded(Dataset, abc.ABC):
     def load(self, cache: Path, progress: Progress) -> ImageData:  # noqa: ARG002
         """Return the rows in their published order; takes milliseconds and caches nothing."""
         progress(0.0, f"reading {self.card.name}")
-        found = self.source()
-        labels = found.target.astype(np.int64)  # (N,)
+        table = self.source()
+        labels = table.target.astype(np.int64)  # (N,)
         data = table_data(
             name=self.key,
-            columns=[Raw(str(n), v) for n, v in zip(found.feature_names, found.data.T, strict=True)],
+            columns=[Raw(str(n), v) for n, v in zip(table.feature_names, table.data.T, strict=True)],
             labels=labels,
-            classes=[str(name) for name in found.target_names],
+            classes=[str(name) for name in table.target_names],
             test=held_out(labels, [str(i) for i in range(len(labels))]),
         )
         progress(1.0, f"{self.card.name} ready")
@@ -56,7 +56,6 @@ class BreastCancer(Embedded):
     )
 
     def source(self) -> Any:
-        """Read it from scikit-learn."""
         from sklearn.datasets import load_breast_cancer  # a second of import that other data sets need not pay
 
         return load_breast_cancer()
@@ -77,7 +76,6 @@ class Wine(Embedded):
     )
 
     def source(self) -> Any:
-        """Read it from scikit-learn."""
         from sklearn.datasets import load_wine
 
         return load_wine()
@@ -98,7 +96,6 @@ class Iris(Embedded):
     )
 
     def source(self) -> Any:
-        """Read it from scikit-learn."""
         from sklearn.datasets import load_iris
 
         return load_iris()

@@ -20,7 +20,7 @@ def held_out(labels: np.ndarray, keys: Sequence[str], share: float = TEST_SHARE)
 
     Args:
         labels: int (N,), the class of each picture.
-        keys: N names that tell the pictures apart.
+        keys: N names, one of its own for each picture.
         share: part of all pictures to hold out, between 0 and 1.
 
     Returns:

@@ -51,34 +51,34 @@ def table_data(
         labels: int (N,), places in ``classes``.
         classes: their names.
         test: bool (N,), true for a test row.
-        notes: what was said of the table before.
+        notes: sentences on how the table was read so far.
         target: the column that held the labels, as its owner calls it.
 
     Raises:
-        DataError: no column with values, too many features, a number too large, labels or rows that do not do.
+        DataError: no column with values, too many features, a number too large, one class only, a split without rows.
     """
-    said: list[str] = []
-    kept: list[Raw] = []
+    sentences: list[str] = []
+    filled: list[Raw] = []
     for raw in columns:
         empty = np.isnan(raw.values)  # (N,)
         if empty.all():
-            said.append(f"{raw.name} is empty in every row and was left out.")
+            sentences.append(f"{raw.name} is empty in every row and was left out.")
         elif not empty.any():
-            kept.append(raw)
+            filled.append(raw)
         elif raw.categories:
-            said.append(f"{_rows(empty)} had no {raw.name}: they are a category of their own, “{MISSING}”.")
-            kept.append(_with_missing(raw, empty))
+            sentences.append(f"{_rows(empty)} had no {raw.name}: they are a category of their own, “{MISSING}”.")
+            filled.append(_with_missing(raw, empty))
         elif empty[~test].all():
             raise DataError(f"{name}: {raw.name} has values in test rows only; remove that column")
         else:
             median = np.float32(np.median(raw.values[~test & ~empty]))
-            said.append(
-                f"{_rows(empty)} had no {raw.name}: filled with {told(median)}, the median of the training rows."
+            sentences.append(
+                f"{_rows(empty)} had no {raw.name}: filled with {shortest(median)}, the median of the training rows."
             )
-            kept.append(Raw(raw.name, np.where(empty, median, raw.values)))
-    if not kept:
+            filled.append(Raw(raw.name, np.where(empty, median, raw.values)))
+    if not filled:
         raise DataError(f"{name}: there is no column with values besides the one to predict")
-    widths = [len(raw.categories) or 1 for raw in kept]
+    widths = [len(raw.categories) or 1 for raw in filled]
     if sum(widths) > FEATURES:
         raise DataError(
             f"{name}: a row would have {sum(widths):,} values once categories are spread out, more than {FEATURES:,}; "
@@ -89,7 +89,7 @@ def table_data(
             f"{name}: {len(labels):,} rows of {sum(widths):,} values take more than {LARGEST >> 30} GiB; use fewer"
         )
     x = np.zeros((len(labels), sum(widths)), np.float32)  # (N, D)
-    for raw, start in zip(kept, np.cumsum([0, *widths[:-1]]), strict=True):
+    for raw, start in zip(filled, np.cumsum([0, *widths[:-1]]), strict=True):
         if raw.categories:
             x[np.arange(len(x)), start + raw.values.astype(np.int64)] = 1
         else:
@@ -97,16 +97,16 @@ def table_data(
             x[:, start] = raw.values
     mean = x[~test].mean(axis=0, dtype=np.float64)  # (D,)
     std = x[~test].std(axis=0, dtype=np.float64)  # (D,)
-    spread = np.repeat([bool(raw.categories) for raw in kept], widths)  # (D,)
+    spread = np.repeat([bool(raw.categories) for raw in filled], widths)  # (D,)
     std[spread | (std == 0)] = 1.0
     for what, chosen in (("training", ~test), ("test", test)):
         if not chosen.any():
             raise DataError(f"{name}: there are no {what} rows; a table needs more rows than that")
     if len(classes) < 2:
         raise DataError(f"{name}: a classifier needs at least two classes, found {len(classes)}")
-    more = len(said) - _NOTES
+    more = len(sentences) - _NOTES
     if more > 0:
-        said[_NOTES:] = [f"{more:,} more columns had missing values and were treated alike."]
+        sentences[_NOTES:] = [f"{more:,} more columns had missing values and were treated alike."]
     return ImageData(
         name=name,
         classes=tuple(classes),
@@ -117,14 +117,14 @@ def table_data(
         top=1,
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
-        columns=tuple(Column(raw.name, raw.categories) for raw in kept),
-        notes=(*notes, *said),
+        columns=tuple(Column(raw.name, raw.categories) for raw in filled),
+        notes=(*notes, *sentences),
         target=target,
     )
 
 
-def told(value: float) -> str:
-    """Return a number as people write it: the fewest digits that name this float32, and no ".0"."""
+def shortest(value: float) -> str:
+    """Return a number in the fewest digits that name this float32, without ".0"."""
     return str(np.float32(value)).removesuffix(".0")
 
 

@@ -1,4 +1,4 @@
-"""Forget sets: plug-ins that say which training pictures should be forgotten."""
+"""Forget sets: plug-ins that choose which training pictures should be forgotten."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def parse(text: str) -> Selector:
     A file is read here and now: the selector holds the numbers, so that a recipe never holds a path.
 
     Raises:
-        ForgetError: an unknown kind or settings that do not fit; one sentence that shows the known forms.
+        ForgetError: an unknown kind or settings that do not fit; one sentence that shows the right forms.
     """
-    known = selectors()
+    kinds = selectors()
     kind, colon, rest = text.strip().partition(":")
     kind = kind.strip()
-    if kind not in known:
-        forms = ", ".join(form for selector in known.values() for form in selector.forms[:1])
+    if kind not in kinds:
+        forms = ", ".join(form for selector in kinds.values() for form in selector.forms[:1])
         raise ForgetError(f"{text!r} is not a forget set; write one of {forms}")
     if not colon or not rest.strip():
-        raise ForgetError(f"{text!r} does not say what to forget; write it like {' or '.join(known[kind].forms)}")
+        raise ForgetError(f"{text!r} does not say what to forget; write it like {' or '.join(kinds[kind].forms)}")
     try:
-        return known[kind].parse(rest.strip())
+        return kinds[kind].parse(rest.strip())
     except ForgetError:
         raise
     except BadSetting as error:
-        raise ForgetError(f"{error}; write it like {' or '.join(known[kind].forms)}") from error
+        raise ForgetError(f"{error}; write it like {' or '.join(kinds[kind].forms)}") from error

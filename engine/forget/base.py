@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
 from engine.data.base import ImageData
-from engine.knobs import BadSetting, Configured, Knob
+from engine.knobs import BadSetting, Configured, Knob, Scalar
 from engine.records import Card, digest
 from engine.seeds import derive
 
@@ -31,7 +31,7 @@ Space = Annotated[
 
 
 class ForgetError(BadSetting):
-    """A forget set cannot be made; the text says why and what to do, in words for a visitor."""
+    """A forget set cannot be made; the text says why and what to do about it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +39,15 @@ class Scene:
     """What a selector may look at.
 
     ``features`` float32 (N, D): penultimate features of one original over the training set. ``margins`` float32 (M, N):
-    margins of the originals on the training set. ``memorisation`` float32 (N,): how much each training picture is
-    memorised. Each is None unless the selector's :meth:`Selector.needs` names it.
+    margins of the originals on the training set. Each is None unless the selector's :meth:`Selector.needs` names it.
+    ``prerequisites`` are the others that it needs, by word (:mod:`engine.prerequisites`): arrays whose last axis are
+    the training pictures, such as "memorisation scores", float32 (N,).
     """
 
     data: ImageData
     features: np.ndarray | None = None
     margins: np.ndarray | None = None
-    memorisation: np.ndarray | None = None
+    prerequisites: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def vectors(self, space: str) -> np.ndarray:
         """Return one row per training picture, float32 (N, D): its ``features`` or its ``pixels`` from 0 to 1.
@@ -88,14 +89,14 @@ class Scene:
         Raises:
             ForgetError: the scores are missing, of the wrong length or not finite.
         """
-        n = len(self.data.y_train)
-        if self.memorisation is None:
+        n, scores = len(self.data.y_train), self.prerequisites.get("memorisation scores")
+        if scores is None:
             raise ForgetError("this forget set looks at memorisation, which needs networks trained on halves")
-        if self.memorisation.shape != (n,):
-            raise ForgetError(f"scores must be ({n},), one for each training picture, not {self.memorisation.shape}")
-        if not np.isfinite(self.memorisation).all():
+        if scores.shape != (n,):
+            raise ForgetError(f"scores must be ({n},), one for each training picture, not {scores.shape}")
+        if not np.isfinite(scores).all():
             raise ForgetError("a network on a half answers with no numbers, its training diverged; lower the rate")
-        return self.memorisation
+        return scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,7 @@ class Left:
     request: int
 
     @property
-    def kept(self) -> np.ndarray:
+    def remaining(self) -> np.ndarray:
         """The numbers of the pictures that are left, int64 (n,), ascending."""
         return np.flatnonzero(self.gone == 0)
 
@@ -128,21 +129,20 @@ class Left:
                 f"request {self.request} asks for training picture {removed[0]}{_more(removed)}, which request "
                 f"{self.gone[removed[0]]} already removed; take it out of one of them"
             )
-        return np.searchsorted(self.kept, given)
+        return np.searchsorted(self.remaining, given)
 
 
 @dataclass(frozen=True)
 class Selector(Configured, abc.ABC):
-    """A way to say which training pictures should be forgotten. Found by scanning ``engine/forget``.
+    """A rule for which training pictures should be forgotten. Discovered by scanning ``engine/forget``.
 
-    ``forms`` are examples of its command-line form; ``reads`` what it may ask for in the :class:`Scene` besides the
-    data: "features", "margins", "memorisation". ``names_pictures`` says that the same settings always mean the same
-    pictures, so that a second such request has nothing left to ask for.
+    ``forms`` are examples of its command-line form. What the card's ``reads`` lists is what it may ask for in the
+    :class:`Scene` besides the data: "features", "margins", or the word of a prerequisite. ``names_pictures`` says that
+    the same settings always mean the same pictures, so that a second such request has nothing left to ask for.
     """
 
     card: ClassVar[Card]
     order: ClassVar[int] = 100
-    reads: ClassVar[tuple[str, ...]] = ()
     forms: ClassVar[tuple[str, ...]] = ()
     names_pictures: ClassVar[bool] = False
 
@@ -157,9 +157,17 @@ class Selector(Configured, abc.ABC):
         del left
         return self
 
+    def looks(self) -> tuple[str, ...]:
+        """Return what these settings look at besides labels and numbers: "pixels", or what the card reads."""
+        return self.card.reads
+
     def needs(self) -> tuple[str, ...]:
-        """Return which of ``reads`` these settings need."""
-        return self.reads
+        """Return what must be computed before it can choose: all that it looks at but the pixels."""
+        return tuple(what for what in self.looks() if what != "pixels")
+
+    def prerequisite_settings(self) -> Mapping[str, Mapping[str, Scalar]]:
+        """Return the settings of the prerequisites it needs, by word; none stands for the defaults."""
+        return {}
 
     @abc.abstractmethod
     def title(self) -> str:
@@ -221,7 +229,7 @@ def identity(indices: np.ndarray, data_hash: str) -> str:
 
 
 def checked(indices: np.ndarray | Iterable[int], data: ImageData) -> np.ndarray:
-    """Return ``indices`` as sorted int64 (F,), or say why they cannot be a forget set of ``data``.
+    """Return ``indices`` as sorted int64 (F,), checked to be a possible forget set of ``data``.
 
     Raises:
         ForgetError: empty, every training picture, out of range, duplicates, not whole numbers; in words.
@@ -250,10 +258,10 @@ def checked(indices: np.ndarray | Iterable[int], data: ImageData) -> np.ndarray:
 
 
 def checked_count(count: int, data: ImageData) -> int:
-    """Return ``count``, or say that so many training pictures cannot be forgotten.
+    """Return ``count``, checked to be fewer than there are training pictures.
 
     Raises:
-        ForgetError: not fewer than there are.
+        ForgetError: nothing would be left to retain.
     """
     n = len(data.y_train)
     if count >= n:

@@ -28,7 +28,6 @@ class Random(Selector):
     n: Count = 50
 
     def title(self) -> str:
-        """Return "random N"."""
         return f"random {self.n}"
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:

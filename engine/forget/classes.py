@@ -40,7 +40,6 @@ class Classes(Selector):
         object.__setattr__(self, "classes", ",".join(part.strip() for part in self.classes.split(",")))
 
     def title(self) -> str:
-        """Return "class 3" or "classes 3, 5"."""
         return f"{'classes' if ',' in self.classes else 'class'} {self.classes.replace(',', ', ')}"
 
     def among(self, left: Left) -> Self:
@@ -78,9 +77,9 @@ class Classes(Selector):
             elif part.isascii() and part.isdigit() and len(part) <= 12 and int(part) < len(data.classes):
                 number = int(part)
             else:
-                known = ", ".join(data.classes[:10]) + (" ..." if len(data.classes) > 10 else "")
+                names_shown = ", ".join(data.classes[:10]) + (" ..." if len(data.classes) > 10 else "")
                 raise ForgetError(
-                    f"{data.name} has no class {part!r}; its classes are {known}, or numbers from 0 to "
+                    f"{data.name} has no class {part!r}; its classes are {names_shown}, or numbers from 0 to "
                     f"{len(data.classes) - 1}"
                 )
             if number in numbers:
@@ -90,7 +89,7 @@ class Classes(Selector):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "3,5" or "cat,dog"; whether there are such classes is known only with the data."""
+        """Read "3,5" or "cat,dog"; whether there are such classes is checked with the data."""
         if not all(part.strip() for part in text.split(",")):
             raise ForgetError(f"{text!r} has an empty class name; write it like {' or '.join(cls.forms)}")
         return cls(classes=text)

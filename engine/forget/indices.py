@@ -20,7 +20,7 @@ LARGEST_FILE = 10_000_000
 """Bytes of a list that are read at most."""
 
 LONGEST_NAME = 80
-"""Characters of a forget set's name that are kept."""
+"""Most characters of a forget set's name."""
 
 _MOST = 10_000_000
 """Numbers in a list at most, so that a range such as 0-999999999999 costs nothing."""
@@ -33,7 +33,7 @@ _ITEM = re.compile(r"(\d{1,12})(?:-(\d{1,12}))?", re.ASCII)
 
 @dataclass(frozen=True)
 class Indices(Selector):
-    """Exactly these training pictures. ``indices`` is kept in one canonical spelling: sorted, runs as "20-25"."""
+    """Exactly these training pictures. ``indices`` has one canonical spelling: sorted, runs as "20-25"."""
 
     key = "indices"
     order = 6
@@ -67,7 +67,6 @@ class Indices(Selector):
         return cls(indices=spans(_sorted(numbers)))
 
     def title(self) -> str:
-        """Return its name, or "picked N"."""
         return self.name or f"picked {len(read_numbers(self.indices))}"
 
     def among(self, left: Left) -> Self:
@@ -115,7 +114,7 @@ def read_numbers(text: str) -> np.ndarray:
 def read_file(path: Path) -> np.ndarray:
     """Read sorted int64 (F,) from a text or CSV file of numbers, or from a .npy file of whole numbers.
 
-    A .npy file is known by its first bytes; nothing in it is unpickled.
+    A .npy file is recognised by its first bytes; nothing in it is unpickled.
 
     Raises:
         ForgetError: no such file, too large, empty, a header line, anything but numbers.
@@ -128,7 +127,7 @@ def read_file(path: Path) -> np.ndarray:
             )
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~name of nobody
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~name without such a user
         if isinstance(error, ForgetError):
             raise
         raise ForgetError(f"{path} cannot be read: {error}") from error
@@ -141,7 +140,7 @@ def read_file(path: Path) -> np.ndarray:
 
 
 def read_bytes(data: bytes) -> np.ndarray:
-    """Read sorted int64 (F,) from what a file holds: text or CSV of numbers, or a .npy file, known by its first bytes.
+    """Read sorted int64 (F,) from a file's bytes: text or CSV of numbers, or a .npy file, recognised by its beginning.
 
     Raises:
         ForgetError: as :func:`read_file`.
@@ -158,7 +157,7 @@ def read_bytes(data: bytes) -> np.ndarray:
 
 
 def _npy(data: bytes) -> np.ndarray:
-    """Read the array of a .npy file without trusting its header to say how much memory to take."""
+    """Read the array of a .npy file without trusting its header about the memory it takes."""
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)

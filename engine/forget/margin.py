@@ -18,7 +18,6 @@ class Margin(Selector):
 
     key = "margin"
     order = 4
-    reads = ("margins",)
     forms = ("margin:lowest,50", "margin:highest,50")
     card = Card(
         name="Lowest or highest margin",
@@ -35,7 +34,6 @@ class Margin(Selector):
     n: Count = 50
 
     def title(self) -> str:
-        """Return "N lowest margins"."""
         return f"{self.n} {self.end} margins"
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""A forget set by memorisation: what networks know by heart, what they would know without it, or some of each."""
+"""A forget set by memorisation: what networks know by heart, what they get right without it, or some of each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ class Memorised(Selector):
 
     key = "memorised"
     order = 5
-    reads = ("memorisation",)
     forms = ("memorised:most,50", "memorised:least,50", "memorised:half,50", "memorised:mixed,48")
     card = Card(
         name="Memorised most or least",
         summary="The training pictures that networks know by heart, or those they get right without them.",
         family="memorisation",
         formula="P[right | learned] - P[right | not learned], over networks on random halves",
-        reads=("memorisation",),
+        reads=("memorisation scores",),
         cost="as many networks as the ensemble has, on half of the data each",
         paper="What makes unlearning hard and what to do about it",
         year=2024,
@@ -45,7 +44,6 @@ class Memorised(Selector):
     n: Count = 50
 
     def title(self) -> str:
-        """Return "N memorised most"."""
         return f"{self.n} memorised {self.end}"
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:  # noqa: ARG002

@@ -11,9 +11,6 @@ from engine.data.base import ImageData
 from engine.forget.base import ForgetSet, Left, Scene, Selector, checked, forget_set, identity
 from engine.seeds import derive
 
-_BY_LABEL = ("random", "class", "indices")
-"""Selectors that look at labels and numbers alone."""
-
 
 def next_set(selector: Selector, scene: Scene, earlier: Sequence[np.ndarray], *, seed: int) -> ForgetSet:
     """Let ``selector`` choose among the training pictures that ``earlier`` requests, int64 (F,) each, left.
@@ -23,8 +20,7 @@ def next_set(selector: Selector, scene: Scene, earlier: Sequence[np.ndarray], *,
     :func:`engine.forget.base.forget_set`.
 
     Raises:
-        ForgetError: as :meth:`Selector.select`, or it asks for pictures that are gone; in words with the request's
-            number.
+        ForgetError: as :meth:`Selector.select`, or it asks for removed pictures; the text names the request.
     """
     if not earlier:
         return forget_set(selector, scene, seed=seed)
@@ -34,24 +30,26 @@ def next_set(selector: Selector, scene: Scene, earlier: Sequence[np.ndarray], *,
     left = Left(scene.data, gone, len(earlier) + 1)
     counted = selector.among(left)  # before the choice, in the numbers that the visitor knows
     rest = _of(scene, left)
-    indices = left.kept[checked(counted.select(rest, seed=seed), rest.data)]  # (F,)
+    indices = left.remaining[checked(counted.select(rest, seed=seed), rest.data)]  # (F,)
     return ForgetSet(selector.title(), selector.key, indices, identity(indices, scene.data.hash))
 
 
-def sizes(asked: Sequence[Selector], labels: np.ndarray, classes: Sequence[str], *, name: str, seed: int) -> list[int]:
+def sizes(
+    selectors: Sequence[Selector], labels: np.ndarray, classes: Sequence[str], *, name: str, seed: int
+) -> list[int]:
     """Return how many of the training pictures with these labels (N,) each request takes, as far as labels alone say.
 
-    The list ends before the first request that looks at pictures or networks: only a run can tell what it takes. The
+    The list ends before the first request that looks at pictures or networks: what it takes is known only in a run. The
     numbers are those of a run with this seed.
 
     Raises:
-        ForgetError: a request asks for pictures that are gone, or leaves nothing; in words with its number.
+        ForgetError: a request asks for removed pictures, or leaves nothing; the text names it.
     """
     none = np.empty((len(labels), 0, 0, 0), np.uint8)  # labels alone are looked at
     data = ImageData(name, tuple(classes), none, labels, none[:0], labels[:0], top=1, mean=(), std=())
     taken: list[np.ndarray] = []
-    for selector in asked:
-        if selector.key not in _BY_LABEL:
+    for selector in selectors:
+        if selector.looks():
             break
         taken.append(next_set(selector, Scene(data), taken, seed=derive(seed, "forget", len(taken))).indices)
     return [len(indices) for indices in taken]
@@ -63,14 +61,13 @@ def together(sets: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _of(scene: Scene, left: Left) -> Scene:
-    kept = left.kept  # (n,)
+    kept = left.remaining  # (n,)
     data: ImageData = dataclasses.replace(
         scene.data,
         name=f"{scene.data.name} after request {left.request - 1}",
         x_train=scene.data.x_train[kept],
         y_train=scene.data.y_train[kept],
     )
-    seen = {field.name: getattr(scene, field.name) for field in dataclasses.fields(scene) if field.name != "data"}
-    # Features have a row for each picture, (N, D); whatever else there is has its pictures last, (M, N) or (N,).
-    some = {name: x if x is None else x[kept] if name == "features" else x[..., kept] for name, x in seen.items()}
-    return Scene(data, **some)
+    features = None if scene.features is None else scene.features[kept]  # (n, D)
+    margins = None if scene.margins is None else scene.margins[:, kept]  # (M, n)
+    return Scene(data, features, margins, {word: x[..., kept] for word, x in scene.prerequisites.items()})

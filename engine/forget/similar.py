@@ -41,7 +41,6 @@ class Cluster(Selector):
 
     key = "cluster"
     order = 2
-    reads = ("features",)
     forms = ("cluster:4", "cluster:4,20", "cluster:4,20,pixels")
     card = Card(
         name="Cluster",
@@ -64,12 +63,10 @@ class Cluster(Selector):
                 f"there is no cluster {self.number} of {self.clusters}; choose a number from 0 to {self.clusters - 1}"
             )
 
-    def needs(self) -> tuple[str, ...]:
-        """Features, unless pixels are compared."""
-        return ("features",) if self.space == "features" else ()
+    def looks(self) -> tuple[str, ...]:
+        return (self.space,)
 
     def title(self) -> str:
-        """Return "cluster NUMBER of K"."""
         return f"cluster {self.number} of {self.clusters}" + _by(self.space)
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:
@@ -88,19 +85,19 @@ class Cluster(Selector):
             x = narrow.fit(x[rows]).transform(x)  # (N, 64)
         means = KMeans(self.clusters, n_init=4, random_state=state)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # equal pictures: fewer clusters, told of below
+            warnings.simplefilter("ignore", ConvergenceWarning)  # equal pictures: fewer clusters, refused below
             means.fit(x[rows].astype(np.float64))
         label = np.concatenate(
             [means.predict(x[i : i + _BLOCK].astype(np.float64)) for i in range(0, len(x), _BLOCK)]
         )  # (N,)
-        found, first, size = np.unique(label, return_index=True, return_counts=True)  # (K,) each
-        if self.number >= len(found):
+        clusters, first, size = np.unique(label, return_index=True, return_counts=True)  # (K,) each
+        if self.number >= len(clusters):
             raise ForgetError(
-                f"the pictures make only {len(found)} different clusters, there is no number {self.number}; "
+                f"the pictures make only {len(clusters)} different clusters, there is no number {self.number}; "
                 "ask for fewer clusters or a smaller number"
             )
-        wanted = found[np.lexsort((first, -size))[self.number]]
-        return checked(np.flatnonzero(label == wanted), scene.data)
+        cluster = clusters[np.lexsort((first, -size))[self.number]]
+        return checked(np.flatnonzero(label == cluster), scene.data)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -121,7 +118,6 @@ class Nearest(Selector):
 
     key = "nearest"
     order = 3
-    reads = ("features",)
     forms = ("nearest:17,50", "nearest:17,50,pixels")
     names_pictures = True
     card = Card(
@@ -137,12 +133,10 @@ class Nearest(Selector):
     n: Count = 50
     space: Space = "features"
 
-    def needs(self) -> tuple[str, ...]:
-        """Features, unless pixels are compared."""
-        return ("features",) if self.space == "features" else ()
+    def looks(self) -> tuple[str, ...]:
+        return (self.space,)
 
     def title(self) -> str:
-        """Return "N nearest to POINT"."""
         return f"{self.n} nearest to {self.point}" + _by(self.space)
 
     def among(self, left: Left) -> Self:
@@ -178,7 +172,6 @@ class Outliers(Selector):
 
     key = "outliers"
     order = 5
-    reads = ("features",)
     forms = ("outliers:50", "outliers:50,pixels")
     card = Card(
         name="Outliers",
@@ -194,12 +187,10 @@ class Outliers(Selector):
     n: Count = 50
     space: Space = "features"
 
-    def needs(self) -> tuple[str, ...]:
-        """Features, unless pixels are compared."""
-        return ("features",) if self.space == "features" else ()
+    def looks(self) -> tuple[str, ...]:
+        return (self.space,)
 
     def title(self) -> str:
-        """Return "N outliers"."""
         return f"{self.n} outliers" + _by(self.space)
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:

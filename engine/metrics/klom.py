@@ -27,7 +27,6 @@ __all__ = [
     "MetricError",
     "diverged",
     "floor",
-    "interval",
     "intervals",
     "klom",
     "small_n_warning",
@@ -122,38 +121,6 @@ def floor(*, oracle: np.ndarray, second: np.ndarray, convention: Convention = "p
             f"(oracle {i} is model {j} of the second); train the second ensemble with other seeds"
         )
     return klom(oracle=oracle, unlearned=second, convention=convention, bins=bins)
-
-
-def interval(
-    *,
-    oracle: np.ndarray,
-    unlearned: np.ndarray,
-    points: Mapping[str, np.ndarray],
-    resamples: int = 200,
-    seed: int = 0,
-    convention: Convention = "paper",
-    quantile: float | None = 0.95,
-    bins: int = 20,
-) -> dict[str, tuple[float, float]]:
-    """Say how much a quantile of KLOM over points (``None``: the mean) would move with other models of the same kind.
-
-    See :func:`intervals`, which does several summaries at the price of one.
-
-    Returns:
-        ``{split: (low, high)}``, nats.
-    """
-    name = "mean" if quantile is None else "quantile"
-    found = intervals(
-        oracle=oracle,
-        unlearned=unlearned,
-        points=points,
-        resamples=resamples,
-        seed=seed,
-        convention=convention,
-        summaries={name: quantile},
-        bins=bins,
-    )
-    return {split: ranges[name] for split, ranges in found.items()}
 
 
 def intervals(

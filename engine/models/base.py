@@ -35,7 +35,7 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Architecture(Configured, abc.ABC):
-    """A family of networks. Subclasses live in ``engine/models`` and are found by scanning.
+    """A family of networks. Subclasses live in ``engine/models`` and are discovered by scanning.
 
     ``last_convolution`` names the submodule whose output attention maps use, None where there is none. The penultimate
     features are always the output of ``body``.

@@ -51,7 +51,6 @@ class CNN(Architecture):
         return {"block 1": "body.relu1", "block 2": "body.relu2", "logits": "head"}
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return conv-pool-conv-pool and a linear head."""
         c, h, w = shape
         body = nn.Sequential(
             OrderedDict(
@@ -96,7 +95,6 @@ class LeNet5(Architecture):
         }
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return the two convolutions and three linear layers, the last of them the head."""
         c, h, w = shape
         padding = 2 if min(h, w) < 32 else 0
         after = [((side + 2 * padding - 4) // 2 - 4) // 2 for side in (h, w)]

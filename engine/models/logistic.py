@@ -30,5 +30,4 @@ class Logistic(Architecture):
         return {"logits": "head"}
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return a flatten and a linear layer."""
         return Network(nn.Flatten(), nn.Linear(torch.Size(shape).numel(), classes))

@@ -35,7 +35,6 @@ class MLP(Architecture):
         return {f"hidden {i + 1}": f"body.{2 * i + 2}" for i in range(self.depth)} | {"logits": "head"}
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return ``depth`` hidden layers and a linear head."""
         layers: list[nn.Module] = [nn.Flatten()]
         width = torch.Size(shape).numel()
         for _ in range(self.depth):

@@ -71,7 +71,6 @@ class ResNet9(Architecture):
         return {name: f"body.{name}" for name in blocks} | {"pooled": "body.global_pool", "logits": "head"}
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
-        """Return the network for pictures of any size from 15 pixels."""
         w = self.width
         body = nn.Sequential(
             OrderedDict(

@@ -89,20 +89,20 @@ class ShardedNet(Net):
 
         Nothing is copied: the results are views of ``stacked``.
         """
-        found = {}
+        weights = {}
         for half in ("body", "head"):  # in the order of Network.named_parameters
             inside = {name.removeprefix(f"{half}."): v for name, v in stacked.items() if name.startswith(f"{half}.")}
             for s in range(self.shards):
-                found |= {f"{half}.{s}.{name}": v[s :: self.shards] for name, v in inside.items()}  # (M, ...)
-        return found
+                weights |= {f"{half}.{s}.{name}": v[s :: self.shards] for name, v in inside.items()}  # (M, ...)
+        return weights
 
     def split(self, joined: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what :meth:`join` was given, in new memory."""
-        found: dict[str, list[Tensor]] = {}
+        shards: dict[str, list[Tensor]] = {}
         for name, weight in joined.items():
             part, _, rest = name.split(".", 2)
-            found.setdefault(f"{part}.{rest}", []).append(weight)  # shards come in their order
-        return {name: torch.stack(each, dim=1).flatten(0, 1) for name, each in found.items()}  # (M * S, ...)
+            shards.setdefault(f"{part}.{rest}", []).append(weight)  # shards come in their order
+        return {name: torch.stack(each, dim=1).flatten(0, 1) for name, each in shards.items()}  # (M * S, ...)
 
 
 def net_for(architecture: Architecture, shape: tuple[int, int, int], classes: int, training: Training) -> Net:

@@ -116,8 +116,8 @@ class Queue(Questions):
         """Move a run along: queued, running, then done, failed or cancelled. Saying the same twice is no error.
 
         Raises:
-            StoreError: there is no such run, or the step is not allowed (a finished run stays as it ended, see
-                :meth:`requeue`; one that is running cannot be queued; one that never ran cannot be done).
+            StoreError: there is no such run, or the step is not allowed (a finished run stays as it ended; one that is
+                running cannot be queued; one that never ran cannot be done).
         """
         if status not in STATUSES:
             raise ValueError(f"a run's status is one of {', '.join(STATUSES)}, not {status!r}")
@@ -130,32 +130,6 @@ class Queue(Questions):
                 _move(connection, run_id, status, error=error, trace=trace)
 
         self._database.change(work)
-
-    def requeue(self, run_id: str) -> Status:
-        """Put a run back among the waiting, in its old place, and return its status now.
-
-        For runs that a compute process left ``running`` when it died, and for finished runs to be done again. A dying
-        run whose visitor had pressed cancel becomes ``cancelled`` instead. Results stay until newer ones replace them.
-
-        Raises:
-            StoreError: there is no such run.
-        """
-
-        def work(connection: sqlite3.Connection) -> Status:
-            row = connection.execute("SELECT status, cancel FROM runs WHERE id = ?", (run_id,)).fetchone()
-            if row is None:
-                raise _no_run(run_id)
-            if row["status"] not in FINISHED and row["cancel"]:
-                _move(connection, run_id, "cancelled")
-                return "cancelled"
-            connection.execute(
-                "UPDATE runs SET status = 'queued', finished = NULL, cancel = 0, progress = '{}', error = '', "
-                "trace = '', heartbeat = ? WHERE id = ?",
-                (time.time(), run_id),
-            )
-            return "queued"
-
-        return self._database.change(work)
 
     def request_cancel(self, run_id: str) -> int:
         """Press cancel and return how often it has been pressed: 1 asks to stop, 2 to kill, 0 means it was over.

@@ -1,7 +1,6 @@
 """Which parts of the store a run stands on, so that deleting it takes away exactly what no other run uses.
 
-The compute process notes a run's parts when it plans it. For a run it never planned, or planned before notes were
-kept, the parts are read from the specs in its results.
+The compute process notes a run's parts when it plans it.
 """
 
 from __future__ import annotations
@@ -10,17 +9,16 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from engine.queue.queue import USES, Queue
 from engine.queue.rows import RunRow
 from engine.queue.shelf import Shelf
+from engine.specs import KINDS, Analysed
 from engine.store import Piece, Store, StoreError
-from engine.store.measurements import ANALYSIS, networks_of
 from engine.store.uploads import discard, path_of
 
-OWNED = ("trained", "unlearned", "evaluation", "forget", "lesson", ANALYSIS)
-"""Kinds that belong to runs; probes, explorations and decoded data serve all who come."""
+OWNED = frozenset(kind.kind for kind in KINDS if kind.owned)
+"""Kinds of artefacts that belong to runs; probes, explorations and decoded data serve every later visitor."""
 FRESH = 60.0
 
 
@@ -41,30 +39,10 @@ def note_uses(queue: Queue, run_id: str, pieces: Iterable[Piece], *, complete: b
     queue.remember(USES + run_id, {"pieces": listed, "complete": complete})
 
 
-def used(queue: Queue, store: Store, run_id: str) -> frozenset[Piece]:
+def used(queue: Queue, run_id: str) -> frozenset[Piece]:
     """Return the parts a run needs, as far as they are known."""
-    noted = queue.recall(USES + run_id)
-    if noted is not None:
-        return frozenset(Piece(kind, key, part) for kind, key, parts in noted["pieces"] for part in parts)
-    return frozenset(piece for row in queue.results(run_id, latest=False) for piece in _of_result(store, row.payload))
-
-
-def _of_result(store: Store, payload: Mapping[str, Any]) -> list[Piece]:
-    spec = payload["spec"]
-    trained = [spec["unlearned"]["original"], spec["oracle"], spec["floor"]]
-    found = [Piece("evaluation", store.artefact("evaluation", spec).key, "whole")]
-    unlearned = [spec["unlearned"]]
-    while "after" in unlearned[-1]:  # what it stands on
-        unlearned.append(unlearned[-1]["after"])
-    for kind, whose in (*(("unlearned", one) for one in unlearned), *(("trained", one) for one in trained)):
-        key = store.artefact(kind, whose).key
-        found += [Piece(kind, key, part) for part in payload["parts"]]
-    memorised = spec["unlearned"].get("memorisation", {})
-    if "halves" in memorised:  # all of them, whatever part of the run was measured
-        halves = store.artefact("trained", memorised["halves"])
-        inside = [part for part in halves.parts() if int(part.partition("-")[2]) <= memorised["models"]]
-        found += [Piece("trained", halves.key, part) for part in inside]
-    return found
+    noted = queue.recall(USES + run_id) or {"pieces": []}
+    return frozenset(Piece(kind, key, part) for kind, key, parts in noted["pieces"] for part in parts)
 
 
 def disk_use(queue: Queue, store: Store, runs: Iterable[RunRow]) -> tuple[dict[str, Use], int]:
@@ -77,7 +55,7 @@ def disk_use(queue: Queue, store: Store, runs: Iterable[RunRow]) -> tuple[dict[s
     """
     present = {piece: size for piece, size in store.pieces().items() if piece.kind in OWNED}
     based = _analyses(store, present)
-    needs = {run.id: _with_analyses(used(queue, store, run.id), based) & present.keys() for run in runs}
+    needs = {run.id: _with_analyses(used(queue, run.id), based) & present.keys() for run in runs}
     users: dict[Piece, int] = {}
     for pieces in needs.values():
         for piece in pieces:
@@ -96,7 +74,7 @@ def delete_run(queue: Queue, store: Store, run_id: str) -> int:
     Raises:
         StoreError: there is no such run, it is not over, or the store may not be changed.
     """
-    pieces = _with_analyses(used(queue, store, run_id), _analyses(store, store.pieces()))
+    pieces = _with_analyses(used(queue, run_id), _analyses(store, store.pieces()))
     queue.delete(run_id)
     return store.free(_unneeded(queue, store, pieces)) + free_uploads(queue, store)
 
@@ -139,10 +117,17 @@ def _analyses(store: Store, pieces: Iterable[Piece]) -> dict[Piece, frozenset[Pi
     """
     based = {}
     for piece in pieces:
-        if piece.kind == ANALYSIS:
+        if piece.kind == Analysed.kind:
             with contextlib.suppress(StoreError):  # deleted meanwhile
-                based[piece] = frozenset(networks_of(store, store.spec(piece.kind, piece.key), piece.part))
+                based[piece] = frozenset(_networks(store, piece))
     return based
+
+
+def _networks(store: Store, piece: Piece) -> list[Piece]:
+    """Return the parts of networks that one part of an analysis belongs to."""
+    spec = Analysed.from_json(store.spec(piece.kind, piece.key))
+    artefact = spec.owner.artefact(store)
+    return [Piece(artefact.kind, artefact.key, part) for part in spec.parts or (piece.part,)]
 
 
 def _with_analyses(used: frozenset[Piece], based: Mapping[Piece, frozenset[Piece]]) -> frozenset[Piece]:
@@ -159,5 +144,5 @@ def _unneeded(queue: Queue, store: Store, pieces: Iterable[Piece]) -> list[Piece
     if any(not run.over and not (queue.recall(USES + run.id) or {}).get("complete") for run in runs):
         return []
     based = _analyses(store, pieces)
-    needed = {piece for run in runs for piece in _with_analyses(used(queue, store, run.id), based)}
+    needed = {piece for run in runs for piece in _with_analyses(used(queue, run.id), based)}
     return sorted(piece for piece in set(pieces) - needed if piece.kind in OWNED)

@@ -21,8 +21,8 @@ from engine.store.errors import StoreError, plain_words
 from engine.store.files import owned_name, remove, replace_file, sync
 from engine.store.parts import MARKER, Part, PartWriter, check_name, read_marker, write_marker
 
-ARTEFACT_VERSIONS: Mapping[str, int] = MappingProxyType({"unlearned": 2})
-"""Raise a kind's number here when its code changes what it computes: old results are then no longer found.
+ARTEFACT_VERSIONS: Mapping[str, int] = MappingProxyType({"unlearned": 3, "evaluation": 2})
+"""Raise a kind's number here when its code changes what it computes: old results then no longer match.
 
 A kind that is not listed is at 1.
 """
@@ -100,7 +100,7 @@ class Artefact:
         """Write a part: ``with artefact.write("0000-0020") as writer: writer.arrays("margins", margins)``.
 
         The part appears when the block ends. When it raises, nothing stays. When another process finished the same
-        part meanwhile, that one is kept and ours is dropped: the spec says they hold the same. A damaged one is
+        part meanwhile, that one stays and this one is dropped: equal specs hold the same. A damaged one is
         replaced.
 
         Raises:
@@ -166,7 +166,7 @@ class Artefact:
             return
         self.path.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # deleted again in between: _place comes back here
-            replace_file(self.path / "spec.json", canonical(self._said()).encode(), temporary=self.temporary)
+            replace_file(self.path / "spec.json", canonical(self._full_spec()).encode(), temporary=self.temporary)
             sync(self.path.parent)
 
     def _check_spec(self) -> bool:
@@ -174,19 +174,19 @@ class Artefact:
         path = self.path / "spec.json"
         with plain_words(f"read the {self.kind} artefact", path):
             try:
-                found = json.loads(path.read_bytes())
+                on_disk = json.loads(path.read_bytes())
             except FileNotFoundError:
                 return False
             except ValueError:
-                found = None
-        if found != self._said():
+                on_disk = None
+        if on_disk != self._full_spec():
             raise StoreError(
                 f"The {self.kind} artefact at {self.path} was made from a different specification than its name says. "
                 "It is not used. Delete that folder and run again."
             )
         return True
 
-    def _said(self) -> dict[str, object]:
+    def _full_spec(self) -> dict[str, object]:
         return {"kind": self.kind, "version": ARTEFACT_VERSIONS.get(self.kind, 1), "spec": self.spec}
 
     def _where(self, part: str) -> str:

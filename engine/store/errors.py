@@ -1,4 +1,4 @@
-"""What goes wrong with folders and disks, said in words that tell a visitor what to do."""
+"""Errors of folders and disks, in words that say what to do about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM}
 
 
 class StoreError(RuntimeError):
-    """The store or its queue cannot do what was asked; the text says why and what to do about it."""
+    """The store or its queue cannot do this; the text says why and what to do about it."""
 
 
 def disk_full(path: Path) -> StoreError:

@@ -1,7 +1,7 @@
 """Files that are either whole or absent: written aside, forced to disk, and moved into place in one step.
 
-A temporary name says who owns it (host and process), so what a killed writer left behind can be told from what a
-living one is still writing.
+A temporary name holds the host and process that write it, so what a killed writer left behind can be distinguished
+from what a living one is still writing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 DAY = 24 * 3600.0
-"""Seconds after which an unfinished write is taken for abandoned, whoever owns it."""
+"""Seconds after which an unfinished write counts as abandoned, whichever process owns it."""
 
 
 def this_host() -> str:
@@ -35,7 +35,7 @@ def process_exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # it exists and belongs to somebody else
+        return True  # it exists and belongs to another user
     try:
         # The name in parentheses may hold anything; the state is the letter behind the last parenthesis.
         state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
@@ -87,14 +87,14 @@ def replace_file(path: Path, data: bytes, *, temporary: Path) -> None:
 
 
 def owned_name() -> str:
-    """Return a fresh name that says which process of which host it belongs to."""
+    """Return a fresh temporary name that holds this host and process."""
     return f"{_plain(this_host())}.{os.getpid()}.{secrets.token_hex(6)}"
 
 
 def abandoned(path: Path) -> bool:
     """Return whether an entry named by :func:`owned_name` has no writer any more.
 
-    True when its process is gone from this host, or when nothing in it has changed for a day.
+    True when its process no longer runs on this host, or when nothing in it has changed for a day.
     """
     host, _, rest = path.name.rpartition(".")[0].rpartition(".")
     if host == _plain(this_host()) and rest.isdecimal() and not process_exists(int(rest)):

@@ -1,4 +1,4 @@
-"""One finished part of an artefact, and the hand that writes it: arrays, tensors and JSON beside a done-marker."""
+"""Reading and writing one part of an artefact: arrays, tensors and JSON beside a done-marker."""
 
 from __future__ import annotations
 
@@ -142,14 +142,6 @@ class Part:
             except safetensors.SafetensorError as error:
                 raise damaged(self.where, str(error)) from error
 
-    def tensors_path(self, name: str) -> Path:
-        """Return the safetensors file itself, for a reader that loads it straight to a device.
-
-        Raises:
-            StoreError: the part has no such file.
-        """
-        return self._path(name, ".safetensors")
-
     def json(self, name: str) -> Any:
         """Return the plain data that :meth:`PartWriter.json` wrote.
 
@@ -210,14 +202,14 @@ def read_marker(folder: Path, *, key: str, part: str, where: str) -> Part:
     try:
         if (marker["format"], marker["artefact"], marker["part"]) != (MARKER_FORMAT, key, part):
             raise damaged(where, "its marker belongs to something else")
-        files = {name: (said["bytes"], said.get("crc32")) for name, said in marker["files"].items()}
+        files = {name: (entry["bytes"], entry.get("crc32")) for name, entry in marker["files"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise damaged(where, f"its marker lacks {error}") from error
     for name, (size, crc) in files.items():
         try:
-            found = (folder / name).stat().st_size
-            if found != size:
-                raise damaged(where, f"{name} has {found} bytes instead of {size}")
+            on_disk = (folder / name).stat().st_size
+            if on_disk != size:
+                raise damaged(where, f"{name} has {on_disk} bytes instead of {size}")
             if crc is not None and zlib.crc32((folder / name).read_bytes()) != crc:
                 raise damaged(where, f"the checksum of {name} is wrong")
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The parts of a store as pieces that can be counted and given back one by one, for whoever knows who uses which."""
+"""Finished parts as pieces: their sizes on disk, and deleting them one by one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Piece(NamedTuple):
 
 
 def sizes(artefacts: Path) -> dict[Piece, int]:
-    """Return the bytes of every finished part below the folder ``artefacts``; what vanishes meanwhile counts nothing.
+    """Return the bytes of every finished part below the folder ``artefacts``; what vanishes meanwhile does not count.
 
     Cost: one look at every file, like ``du``.
 
@@ -74,8 +74,8 @@ def free(artefacts: Path, pieces: Iterable[Piece], *, unfinished: Path) -> int:
             remove(aside)
             freed += before - folder_bytes(aside)
             if not any(entry.is_dir() for entry in folder.iterdir()):
-                # A writer that finds it gone makes it anew.
-                gone = unfinished / owned_name()
-                folder.rename(gone)
-                remove(gone)
+                # A writer that misses it makes it anew.
+                empty = unfinished / owned_name()
+                folder.rename(empty)
+                remove(empty)
     return freed

@@ -7,8 +7,7 @@
     artefacts/<kind>/<key>/<part>/     data files and _done.json, the marker
     data/                              decoded data sets
     uploads/                           archives visitors brought, named by the hash of their bytes
-    runs/<run id>/                     what belongs to one run only
-    unfinished/                        parts being written, swept when their writer is gone
+    unfinished/                        parts being written, swept when their writer has ended
     queue.sqlite3                      runs, progress, results (engine.queue)
 """
 
@@ -18,10 +17,9 @@ import contextlib
 import errno
 import json
 import os
-import re
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,16 +27,15 @@ from typing import Any, Self
 from engine.records import canonical
 from engine.store.artefact import Artefact
 from engine.store.errors import StoreError, plain_words
-from engine.store.files import abandoned, file_bytes, folder_bytes, owned_name, remove, replace_file, sync
+from engine.store.files import abandoned, file_bytes, folder_bytes, remove, replace_file
 from engine.store.pieces import Piece, free, sizes, stored_spec
 
 STORE_FORMAT = 1
-_FOLDERS = ("artefacts", "data", "runs", "unfinished")
-_RUN = re.compile(r"[0-9a-f]{4,64}")
+_FOLDERS = ("artefacts", "data", "unfinished")
 
 
 def default_store() -> Path:
-    """Return where results go unless told otherwise: ``FORGETSCOPE_STORE``, else ``.store`` beside ``engine/``."""
+    """Return the default folder of results: ``FORGETSCOPE_STORE``, else ``.store`` beside ``engine/``."""
     chosen = os.environ.get("FORGETSCOPE_STORE", "")
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -74,7 +71,7 @@ class Store:
 
     @property
     def uploads(self) -> Path:
-        """Folder for uploaded archives, named by the hash of their bytes; made by whoever puts the first one there."""
+        """Folder for uploaded archives, named by the hash of their bytes; made with the first of them."""
         return self.path / "uploads"
 
     @property
@@ -93,24 +90,10 @@ class Store:
         """
         return Artefact.of(kind, spec, root=self.path / "artefacts", temporary=self.path / "unfinished")
 
-    def run_folder(self, run_id: str) -> Path:
-        """Return the folder of one run, made if need be.
-
-        Raises:
-            ValueError: ``run_id`` is not hex digits.
-            StoreError: the folder cannot be made.
-        """
-        if not _RUN.fullmatch(run_id):
-            raise ValueError(f"a run's name is 4 to 64 hex digits, not {run_id!r}")
-        path = self.path / "runs" / run_id
-        with plain_words("make the run's folder", path):
-            path.mkdir(parents=True, exist_ok=True)
-        return path
-
     def usage(self) -> dict[str, int]:
         """Return bytes on disk by kind of artefact, then for the rest of the store.
 
-        The other entries ("decoded data", "uploaded archives", "run folders", "unfinished writes", "queue file") hold a
+        The other entries ("decoded data", "uploaded archives", "unfinished writes", "queue file") hold a
         space and so never meet a kind's name. Cost: one look at every file.
 
         Raises:
@@ -120,7 +103,6 @@ class Store:
             used = {kind.name: folder_bytes(kind) for kind in sorted(_folders(self.path / "artefacts"))}
             used["decoded data"] = folder_bytes(self.data_cache)
             used["uploaded archives"] = folder_bytes(self.uploads)
-            used["run folders"] = folder_bytes(self.path / "runs")
             used["unfinished writes"] = folder_bytes(self.path / "unfinished")
             used["queue file"] = sum(file_bytes(entry) for entry in self.path.glob(f"{self.queue_path.name}*"))
         return used
@@ -151,42 +133,15 @@ class Store:
         return sizes(self.path / "artefacts")
 
     def free(self, pieces: Iterable[Piece]) -> int:
-        """Delete these parts and return the bytes freed; the caller knows that nobody needs them.
+        """Delete these parts and return the bytes freed; no other run may need them.
 
         Raises:
             StoreError: the store may not be changed.
         """
         return free(self.path / "artefacts", pieces, unfinished=self.path / "unfinished")
 
-    def collect(self, keep: Set[tuple[str, str]]) -> int:
-        """Delete every artefact whose (kind, key) is not in ``keep`` and return the bytes freed.
-
-        The caller names what unfinished runs need, too. A part being written while its artefact is deleted is not
-        lost: its writer makes the folder anew.
-
-        Raises:
-            StoreError: the store may not be changed.
-        """
-        freed = 0
-        with plain_words("delete results", self.path):
-            for kind in _folders(self.path / "artefacts"):
-                for folder in _folders(kind):
-                    if (kind.name, folder.name) in keep:
-                        continue
-                    aside = self.path / "unfinished" / owned_name()
-                    try:
-                        folder.rename(aside)
-                    except FileNotFoundError:
-                        continue  # another process deletes the same
-                    before = folder_bytes(aside)
-                    remove(aside)
-                    freed += before - folder_bytes(aside)
-                sync(kind)
-        self.sweep()
-        return freed
-
     def sweep(self) -> None:
-        """Delete unfinished writes whose process is gone from this host, or that are older than a day.
+        """Delete unfinished writes whose process no longer runs on this host, or that are older than a day.
 
         Raises:
             StoreError: the store cannot be read.
@@ -206,37 +161,37 @@ class Store:
                 )
             self.path.mkdir(parents=True, exist_ok=True)
             try:
-                found = version.read_bytes()
+                content = version.read_bytes()
             except FileNotFoundError:
                 self._refuse_foreign()
                 text = canonical({"format": STORE_FORMAT}).encode()
-                # Hidden and in the root: "unfinished" must not exist before the folder says whose it is.
+                # Hidden and in the root: "unfinished" must not exist before the folder is marked as a store.
                 hidden = self.path / f".VERSION-{secrets.token_hex(6)}"
                 hidden.mkdir()
                 try:
                     replace_file(version, text, temporary=hidden)
                 finally:
                     remove(hidden)
-                found = version.read_bytes()
+                content = version.read_bytes()
         try:
-            said = json.loads(found)["format"]
+            written = json.loads(content)["format"]
         except (ValueError, KeyError, TypeError):
             raise StoreError(
                 f"The file {version} is damaged: it should read {canonical({'format': STORE_FORMAT})}. If this folder "
                 "is a store, write that into it; nothing else was touched."
             ) from None
-        if said != STORE_FORMAT:
+        if written != STORE_FORMAT:
             raise StoreError(
-                f"The store {self.path} has format {said!r}; this Forgetscope reads format {STORE_FORMAT}. Use the "
+                f"The store {self.path} has format {written!r}; this Forgetscope reads format {STORE_FORMAT}. Use the "
                 "Forgetscope that wrote it, or choose another folder with FORGETSCOPE_STORE. Nothing was changed."
             )
 
     def _refuse_foreign(self) -> None:
-        """A folder with somebody's files in it is not made a store: their ``data/`` would become ours."""
-        strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != "lost+found"]
-        if strangers and not (self.path / "VERSION").exists():  # another process may have just made it
+        """Refuse to make a store of a folder that holds other files: their ``data/`` would become the store's."""
+        foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".") and p.name != "lost+found"]
+        if foreign and not (self.path / "VERSION").exists():  # another process may have just made it
             raise StoreError(
-                f"The folder {self.path} is not a store and not empty (it holds {sorted(strangers)[0]}). Choose an "
+                f"The folder {self.path} is not a store and not empty (it holds {sorted(foreign)[0]}). Choose an "
                 "empty or new folder."
             )
 
@@ -260,7 +215,7 @@ class Store:
 
 
 def _folders(path: Path) -> list[Path]:
-    found = []
+    folders = []
     with contextlib.suppress(FileNotFoundError):
-        found = [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    return found
+        folders = [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return folders

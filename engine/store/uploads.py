@@ -1,6 +1,6 @@
-"""Archives and tables that visitors bring: looked at before they are kept, and kept under the hash of their bytes.
+"""Uploaded archives and tables: checked before they are stored, and stored under the hash of their bytes.
 
-A visitor's file name never reaches the file system: the kind is told by the first bytes, and the name is the SHA-256.
+A visitor's file name never reaches the file system: the first bytes decide the kind, and the name is the SHA-256.
 What is inside is read later, in the compute process, within the limits of :mod:`engine.data.archive` or
 :mod:`engine.data.delimited`.
 """
@@ -29,17 +29,17 @@ RESERVE = 1 << 30
 MOST_FILES = 20_000
 """Files in an uploaded folder; more take longer to send one by one than to pack."""
 _BLOCK = 1 << 20
-_FILE = re.compile(r"([0-9a-f]{64})(\.zip|\.tar|\.tar\.gz|\.tar\.xz|\.csv)")
+_FILE = re.compile(rf"([0-9a-f]{{64}})({'|'.join(map(re.escape, KINDS))})")
 _TABLE = re.compile(rb"[^\x00-\x08\x0e-\x1f]*[,;\t][^\x00-\x08\x0e-\x1f]*")
 """How a table begins: text with a separator in it."""
 
 
 class UploadError(ValueError):
-    """This cannot be taken; the text says what is wrong with it and what to do."""
+    """This cannot be uploaded; the text says what is wrong with it and what to do."""
 
 
-class Kept(NamedTuple):
-    """An archive or table that lies in the store: the SHA-256 of its bytes, its kind and its size."""
+class Upload(NamedTuple):
+    """An archive or table in the store: the SHA-256 of its bytes, its kind and its size."""
 
     id: str
     kind: str
@@ -81,7 +81,7 @@ def path_of(store: Store, file: str) -> Path:
     return store.uploads / file
 
 
-def keep(store: Store, archive: BinaryIO) -> Kept:
+def keep(store: Store, archive: BinaryIO) -> Upload:
     """Look at an archive and put it into the store; the same bytes again cost nothing.
 
     Raises:
@@ -105,12 +105,12 @@ def keep(store: Store, archive: BinaryIO) -> Kept:
                 while block := archive.read(_BLOCK):
                     sha.update(block)
                     file.write(block)
-            kept = Kept(sha.hexdigest(), kind, size)
-            aside.replace(path_of(store, kept.id + kind))
+            upload = Upload(sha.hexdigest(), kind, size)
+            aside.replace(path_of(store, upload.id + kind))
             sync(store.uploads)
         finally:
             aside.unlink(missing_ok=True)
-    return kept
+    return upload
 
 
 def pack(files: Iterable[tuple[str, BinaryIO]]) -> io.BytesIO:
@@ -143,7 +143,7 @@ def pack(files: Iterable[tuple[str, BinaryIO]]) -> io.BytesIO:
 
 
 def discard(store: Store, file: str) -> int:
-    """Delete an upload and what was read from it, and return the bytes freed. One that is gone is no error.
+    """Delete an upload and what was read from it, and return the bytes freed. One that is absent is no error.
 
     Raises:
         StoreError: it may not be deleted.
@@ -178,7 +178,7 @@ def _discard_tables(store: Store, path: Path) -> int:
 
 
 def _discard_pictures(store: Store, data_hash: str) -> int:
-    """Delete decoded copies of folders and archives with this hash; whoever still needs one decodes it again."""
+    """Delete decoded copies of folders and archives with this hash; other users of one decode it again."""
     freed = 0
     for note in (store.data_cache / "folder").glob("*/data.json"):
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):

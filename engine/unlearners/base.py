@@ -6,7 +6,7 @@ import abc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -39,8 +39,14 @@ class Unlearner(Configured, abc.ABC):
 
     card: ClassVar[Card]
     order: ClassVar[int] = 100
+    starts: ClassVar[str] = "original"
+    """Where step 0 stands: "original", "fresh" for weights that were never trained, or the knob that says which."""
+    reference: ClassVar[Literal["", "do nothing", "retrain", "partial retrain"]] = ""
+    """What kind of reference it is, there to be compared with; empty for a method that is tried."""
     remedy: ClassVar[Mapping[str, Scalar]] = MappingProxyType({})
     """Settings of the training that end a :meth:`misfit`, where some do: what a page offers to set with one press."""
+    goes_on: ClassVar[bool] = False
+    """Whether it can take a second request although it reads what was computed for the originals alone."""
     exhibits: ClassVar[str] = ""
     """What :meth:`exhibit` shows, as in "the noise it learns"; empty where there is nothing to show."""
 
@@ -53,23 +59,16 @@ class Unlearner(Configured, abc.ABC):
         del training, architecture
         return None
 
-    def once(self) -> str | None:
-        """Return in one sentence why it cannot take a second request on what the first left, else None.
+    def needs(self) -> tuple[str, ...]:
+        """Return the words of what it reads: those of its card."""
+        return self.card.reads
 
-        What comes from the originals' training, or was made for one forget set, does not speak of networks that were
-        already unlearned: a method that reads such things is taken to work once, unless it says why it may go on.
+    def prerequisite_settings(self) -> Mapping[str, Mapping[str, Scalar]]:
+        """Return the settings of the prerequisites it reads, by their word on the card; none stands for the defaults.
+
+        See :mod:`engine.prerequisites`.
         """
-        held = [what for what in self.card.reads if what not in ("forget", "retain", "oracle outputs")]
-        if not held:
-            return None
-        return (
-            f"{self.key}: it reads the {held[0]}, which tells of the originals and not of networks that have already "
-            "forgotten something; take it out of a sequence of requests, or ask for all pictures at once"
-        )
-
-    def scored_by(self) -> str:
-        """Return which of :data:`engine.memorisation.KINDS` of scores these settings read; empty for none."""
-        return ""
+        return {}
 
     @abc.abstractmethod
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:

@@ -8,17 +8,18 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
-from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, Student
+from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
+from engine.gradients import INPUT_COST, input_gradient
+from engine.images import Images
 from engine.knobs import Knob
 from engine.losses import cross_entropy
 from engine.models.base import Net
 from engine.records import Card, Training
 from engine.seeds import derive
 from engine.streams import Streams
-from engine.task import ForgetTask, Images
+from engine.task import ForgetTask
 from engine.unlearners.base import Unlearner
 
 LearningRate = Annotated[float, Knob("learning rate", "Step length of SGD.", low=1e-7, high=1, scale="log")]
@@ -26,8 +27,8 @@ Epochs = Annotated[int, Knob("epochs", "Passes over the forget set.", low=1, hig
 BatchSize = Annotated[int, Knob("batch size", "Examples per step.", low=1, high=4096, advanced=True)]
 Momentum = Annotated[float, Knob("momentum", "SGD momentum.", low=0, high=0.999, advanced=True)]
 PAPER = "Boundary Unlearning: Rapid Forgetting of Deep Networks via Shifting the Decision Boundary"
-NEIGHBOUR_COST = FORWARD + BACKWARD / 2 + FORWARD
-"""Cost of one neighbour label: a gradient to the pixels alone, which is half a backward pass, and a second look."""
+NEIGHBOUR_COST = INPUT_COST + FORWARD
+"""Cost of one neighbour label: a gradient to the pixels, and a second look."""
 
 
 @dataclass(frozen=True)
@@ -155,23 +156,16 @@ def nearest_wrong(original: Ensemble, images: Images, epsilon: float) -> Tensor:
     """
     if original.strategy == "looped" and len(original) > 1:
         return torch.cat([nearest_wrong(original[m : m + 1], images, epsilon) for m in range(len(original))])
-    skeleton = original.net.evaluation_skeleton
     low, high = -images.mean / images.std, (1 - images.mean) / images.std  # (c, 1, 1): black and white, normalised
-
-    def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        return cross_entropy(Student(skeleton, params, buffers, bf16=False), x, y)
-
     found = []
     for span in original.spans(len(images)):
         y = images.y[span]
-        x = images.pictures(span).repeat(len(original), 1, 1, 1, 1).requires_grad_()  # (M, B, c, h, w)
-        with torch.enable_grad():
-            losses = vmap(one, in_dims=(0, 0, 0, None))(dict(original.params), dict(original.buffers), x, y)  # (M,)
-            (gradient,) = torch.autograd.grad(losses.sum(), [x])
+        x = images.pictures(span).expand(len(original), -1, -1, -1, -1)  # (M, B, c, h, w)
+        gradient = input_gradient(original, cross_entropy, x, y.expand(len(original), -1))  # (M, B, c, h, w)
         if images.tabular:
-            attacked = x.detach() + gradient.sign() * epsilon  # (M, B, D, 1, 1)
+            attacked = x + gradient.sign() * epsilon  # (M, B, D, 1, 1)
         else:
-            attacked = x.detach() + gradient.sign() * (epsilon / images.std)  # (M, B, c, h, w)
+            attacked = x + gradient.sign() * (epsilon / images.std)  # (M, B, c, h, w)
             attacked = torch.maximum(torch.minimum(attacked, high), low)
         logits = original.logits(attacked)  # (M, B, C)
         true = y.expand(len(original), -1).unsqueeze(-1)  # (M, B, 1)

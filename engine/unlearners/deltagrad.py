@@ -18,8 +18,9 @@ from engine.gradients import batch_gradient
 from engine.knobs import Knob
 from engine.losses import cross_entropy, weighted_cross_entropy
 from engine.models.base import Architecture
+from engine.record import TrainingPath
 from engine.records import Card, Training
-from engine.task import ForgetTask, TrainingPath
+from engine.task import ForgetTask
 from engine.unlearners.base import Unlearner
 
 
@@ -39,6 +40,7 @@ class DeltaGrad(Unlearner):
 
     key = "deltagrad"
     order = 31
+    starts = "fresh"
     remedy = MappingProxyType({"trajectory": True})
     card = Card(
         name="DeltaGrad",
@@ -105,7 +107,7 @@ class DeltaGrad(Unlearner):
         Forget examples fall into batches at random, each model's own: ``seen`` and ``cost`` count them evenly over an
         epoch, at whose end every model has read each once.
         """
-        record, training, forget = task.record(original), task.training, task.forget
+        record, training, forget = task.read("training record", original), task.training, task.forget
         path, everything, kept = record.path(), task.retain.join(forget), len(task.retain)
         sizes = _sizes(len(everything), training)
         options = {"label_smoothing": training.label_smoothing, "deviation": training.deviation}

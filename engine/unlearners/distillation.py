@@ -30,6 +30,7 @@ class Distillation(Unlearner):
 
     key = "distillation"
     order = 19
+    starts = "start"
     card = Card(
         name="Distillation",
         summary="A new network learns what is kept, from labels and from the original's answers to it.",

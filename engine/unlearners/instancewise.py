@@ -8,21 +8,19 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from engine.curvature import flatten
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, Student
 from engine.ensemble import Ensemble
-from engine.gradients import mean_absolute_gradient
+from engine.gradients import INPUT_COST, input_gradient, mean_absolute_gradient
+from engine.images import Images
 from engine.knobs import BadSetting, Knob
 from engine.losses import cross_entropy, log_probabilities
 from engine.records import Card, Training
 from engine.streams import Streams
-from engine.task import ForgetTask, Images
+from engine.task import ForgetTask
 from engine.unlearners.base import Unlearner
 
-ATTACK_COST = FORWARD + BACKWARD / 2
-"""Cost of one picture in one step of the attack: the gradient goes to the pixels alone, half a backward pass."""
 IMPORTANCE_COST = FORWARD + BACKWARD
 """Cost of one picture's importance: a gradient of its own."""
 FLOATS = 2**30
@@ -135,13 +133,13 @@ class InstanceWise(Unlearner):
 
         streams = Streams(seed, self.key, original.ids, original.device)
         sources = torch.arange(made, device=original.device) % count  # (A,)
-        targets = _wrong(streams, forget.y[sources], task.net.classes)  # (M, A)
+        targets = streams.wrong_labels(forget.y[sources], task.net.classes)  # (M, A)
         attacked = attack(
             original, forget.take(sources), targets, streams.normal(made, *task.net.shape),
             radius=self.radius, steps=self.attack_steps, rate=self.attack_rate,
         )  # (M, A, c, h, w)  # fmt: skip
         sign = -1.0 if self.goal == "misclassify" else 1.0
-        labels = forget.y.expand(models, -1) if sign < 0 else _wrong(streams, forget.y, task.net.classes)  # (M, F)
+        labels = forget.y.expand(models, -1) if sign < 0 else streams.wrong_labels(forget.y, task.net.classes)  # (M, F)
         start = flatten(original.params)  # (M, P)
         held = flatten(unimportance(original, forget)) if self.strength else torch.zeros_like(start)  # (M, P)
         stepper.cost += self._before(count)
@@ -183,7 +181,7 @@ class InstanceWise(Unlearner):
 
     def _before(self, forget: int) -> float:
         """Return what attacks and importance cost before the first step."""
-        attacks = forget * self.attacks * self.attack_steps * ATTACK_COST
+        attacks = forget * self.attacks * self.attack_steps * INPUT_COST
         return attacks + (forget * IMPORTANCE_COST if self.strength else 0.0)
 
     def _reached(self, ensemble: Ensemble, forget: Images, labels: Tensor) -> Tensor:
@@ -254,22 +252,18 @@ def _descend(
     rate: float,
 ) -> Tensor:
     """Take pictures from ``begin`` (M, B, c, h, w) towards ``targets`` (M, B), near ``source`` (B, c, h, w)."""
-    skeleton = models.net.evaluation_skeleton
 
     def seen(x: Tensor) -> Tensor:
         return x if images.tabular else (x - images.mean) / images.std
 
-    def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+    def loss(network: Student, x: Tensor, y: Tensor) -> Tensor:
         # Summed, not averaged: each picture is its own problem.
-        return len(y) * cross_entropy(Student(skeleton, params, buffers, bf16=False), seen(x), y)
+        return len(y) * cross_entropy(network, seen(x), y)
 
     x = _near(begin, source, radius)
     for _ in range(steps):
-        x.requires_grad_()
-        with torch.enable_grad():
-            losses = vmap(one)(dict(models.params), dict(models.buffers), x, targets)  # (M,)
-            (gradient,) = torch.autograd.grad(losses.sum(), [x])
-        x = _near(_valid(x.detach() - rate * gradient / _length(gradient), images), source, radius)
+        gradient = input_gradient(models, loss, x, targets)
+        x = _near(_valid(x - rate * gradient / _length(gradient), images), source, radius)
     return seen(x)
 
 
@@ -287,11 +281,6 @@ def _near(x: Tensor, source: Tensor, radius: float) -> Tensor:
 def _length(x: Tensor) -> Tensor:
     """Return the Euclidean length of each picture (M, B, c, h, w), as (M, B, 1, 1, 1); never zero."""
     return x.flatten(2).norm(dim=2)[..., None, None, None].clamp(min=1e-12)
-
-
-def _wrong(streams: Streams, y: Tensor, classes: int) -> Tensor:
-    """Return labels (M, n) drawn evenly from the classes that are not those of y (n,)."""
-    return (y + 1 + streams.integers(classes - 1, len(y))) % classes
 
 
 def _moved(going: Tensor, after: Ensemble, before: Ensemble) -> Ensemble:

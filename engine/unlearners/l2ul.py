@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
 from engine.descent import Snapshot, Stepper
 from engine.ensemble import Ensemble
-from engine.knobs import Knob
-from engine.lesson import Teaching
+from engine.knobs import Scalar
 from engine.models.base import Architecture
 from engine.records import Card, Training
 from engine.task import ForgetTask
+from engine.teaching import Teaching
 from engine.unlearners.base import Unlearner
 
 WIDEST = 32
@@ -20,7 +19,7 @@ WIDEST = 32
 
 
 @dataclass(frozen=True)
-class L2UL(Unlearner):
+class L2UL(Teaching, Unlearner):
     """One evaluation of a learned map from (mean embedding of F, mean embedding of D, weights) to new weights."""
 
     key = "l2ul"
@@ -42,35 +41,6 @@ class L2UL(Unlearner):
         "nothing. An MLP's hidden units change erratically: little is gained there. The unlearner has seen F itself.",
     )
 
-    lessons: Annotated[
-        int, Knob("lessons", "Pairs of trainings to learn from; more come nearer and cost more.", low=4, high=5000)
-    ] = 1000
-    subset: Annotated[float, Knob("subset", "Part of the training set that a lesson trains on.", low=0.01, high=1)] = (
-        1.0
-    )
-    largest: Annotated[
-        float, Knob("largest request", "Largest forget set of a lesson, as a part of its subset.", low=0.001, high=0.9)
-    ] = 0.2
-    alike: Annotated[
-        float,
-        Knob("similar pictures", "Part of the lessons that forget pictures like one another: for such requests.",
-             low=0, high=1),
-    ] = 0.0  # fmt: skip
-    psi: Annotated[
-        int, Knob("cells", "Cells of a partition of the Isolation Kernel.", low=2, high=256, advanced=True)
-    ] = 4
-    partitions: Annotated[
-        int, Knob("partitions", "Random partitions that make up the kernel.", low=1, high=1000, advanced=True)
-    ] = 100
-    labels: Annotated[
-        bool, Knob("labels count", "Pictures of two classes are not alike; off, as in the paper.", advanced=True)
-    ] = True
-    regressor: Annotated[
-        str,
-        Knob("regression", "linear, with a penalty; network: two hidden layers of 256 and 64 units, the paper's.",
-             choices=("linear", "network"), advanced=True),
-    ] = "linear"  # fmt: skip
-
     def misfit(self, training: Training, architecture: Architecture) -> str | None:
         """Refuse networks with more weights than can be learned, and trainings that a lesson does not repeat."""
         if training.sharded or training.patience:
@@ -87,9 +57,9 @@ class L2UL(Unlearner):
             f"of at most {WIDEST} units; choose such a model or leave L2UL out."
         )
 
-    def teaching(self) -> Teaching:
-        """Return how its lesson is made; every setting belongs to that."""
-        return Teaching.of(self.settings())
+    def prerequisite_settings(self) -> Mapping[str, Mapping[str, Scalar]]:
+        """Return every setting: they are those of the lesson."""
+        return {"lesson": self.settings()}
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
         """Return one look at each forgotten picture: the lesson is priced as a job of its own."""
@@ -100,5 +70,6 @@ class L2UL(Unlearner):
         stepper = Stepper(original, total=1, lr=0.0)
         yield stepper.snapshot()
         forget = task.forget
-        stepper.place(task.lesson(original).answer(original.params, forget), seen=len(forget), cost=float(len(forget)))
+        params = task.read("lesson", original).answer(original.params, forget)
+        stepper.place(params, seen=len(forget), cost=float(len(forget)))
         yield stepper.snapshot()

@@ -15,7 +15,7 @@ from engine.knobs import Knob
 from engine.losses import squared_error
 from engine.records import Card, Training
 from engine.streams import Streams
-from engine.task import ForgetTask
+from engine.task import ForgetTask, OracleLogits
 from engine.unlearners.base import Unlearner
 
 
@@ -59,6 +59,7 @@ class OracleMatching(Unlearner):
         def match(student: Student, x: Tensor, oracle: Tensor) -> Tensor:
             return squared_error(teacher=oracle, student=student(x))
 
+        oracle_logits: OracleLogits = task.read("oracle outputs", original)
         streams = Streams(seed, self.key, original.ids, original.device)
         forgotten, kept = len(task.forget), len(task.retain)
         drawn = round(self.retain_share * kept)
@@ -74,7 +75,7 @@ class OracleMatching(Unlearner):
             for order in streams.epoch(size, self.batch_size):  # (M, B)
                 x, _ = both.batch(positions.gather(1, order))
                 count = order.shape[1]
-                oracle = task.oracle_logits(x)  # (M, B, C)
+                oracle = oracle_logits(x)  # (M, B, C)
                 cost = count * (FORWARD + BACKWARD)
                 stepper.step(match, x, oracle, seen=count, cost=cost, name="distance to the oracle")
                 yield stepper.snapshot()

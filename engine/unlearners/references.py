@@ -23,6 +23,7 @@ class DoNothing(Unlearner):
 
     key = "do_nothing"
     order = 0
+    reference = "do nothing"
     card = Card(
         name="Do nothing",
         summary="Keeps the original network as it is; many published methods score worse than this.",
@@ -50,6 +51,8 @@ class Retrain(Unlearner):
 
     key = "retrain"
     order = 1
+    starts = "fresh"
+    reference = "retrain"
     card = Card(
         name="Retrain",
         summary="Trains new networks that never see the forget set: the exact answer, at full price.",
@@ -77,6 +80,8 @@ class PartialRetrain(Unlearner):
 
     key = "partial_retrain"
     order = 2
+    starts = "fresh"
+    reference = "partial retrain"
     card = Card(
         name="Partial retrain",
         summary="Retrains from scratch on the retain set, but for only a share of the epochs: what time alone buys.",

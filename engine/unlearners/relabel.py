@@ -12,11 +12,12 @@ from torch import Tensor
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import mean_gradient
+from engine.images import Images
 from engine.knobs import Knob
 from engine.losses import cross_entropy
 from engine.records import Card, Training
 from engine.streams import Streams
-from engine.task import ForgetTask, Images
+from engine.task import ForgetTask
 from engine.unlearners.base import Unlearner
 
 LearningRate = Annotated[float, Knob("learning rate", "Step length.", low=1e-7, high=1, scale="log")]
@@ -104,7 +105,7 @@ class Amnesiac(Unlearner):
         copies = task.forget
         for _ in range(self.copies - 1):
             copies = copies.join(task.forget)
-        labels = wrong(streams, copies.y.expand(len(original), -1), task.net.classes)  # (M, copies * F)
+        labels = streams.wrong_labels(copies.y, task.net.classes)  # (M, copies * F)
         both = copies.join(task.retain)
         stepper = Stepper(
             original, total=self.epochs * both.steps(self.batch_size), lr=self.lr, optimizer=self.optimizer
@@ -165,11 +166,6 @@ class SalUn(Unlearner):
         )
 
 
-def wrong(streams: Streams, y: Tensor, classes: int) -> Tensor:
-    """Return labels (M, n) drawn evenly from the classes that are not those of y (M, n)."""
-    return (y + 1 + streams.integers(classes - 1, y.shape[1])) % classes  # (M, n)
-
-
 def salient(original: Ensemble, forget: Images, share: float) -> dict[str, Tensor]:
     """Return which weights have the largest |gradient of CE on F|, a ``share`` of each model's: bool (M, ...)."""
     gradient = mean_gradient(original, cross_entropy, forget)
@@ -194,7 +190,10 @@ def _relabelled(
     for _ in range(epochs):
         for order in streams.epoch(len(both), batch_size):  # (M, B)
             x, y = both.batch(order)
-            drawn = wrong(streams, y, classes) if labels is None else labels.gather(1, order.clamp(max=relabelled - 1))
+            if labels is None:
+                drawn = streams.wrong_labels(y, classes)  # (M, B)
+            else:
+                drawn = labels.gather(1, order.clamp(max=relabelled - 1))  # (M, B)
             y = torch.where(order < relabelled, drawn, y)  # (M, B)
             size = order.shape[1]
             stepper.step(cross_entropy, x, y, seen=size, cost=size * (FORWARD + BACKWARD), name="relabelled loss")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -10,7 +10,7 @@ import torch
 
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
-from engine.knobs import BadSetting, Knob
+from engine.knobs import BadSetting, Knob, Scalar
 from engine.memorisation import KINDS, by_rank, sizes
 from engine.models.base import Architecture
 from engine.records import Card, Training
@@ -90,9 +90,9 @@ class RUM(Unlearner):
     ] = 0.0
     epochs: Annotated[int, Knob("epochs", "Of the method on each group; 0 is the method's own.", low=0, high=100)] = 0
 
-    def scored_by(self) -> str:
+    def prerequisite_settings(self) -> Mapping[str, Mapping[str, Scalar]]:
         """Return the kind of memorisation scores these settings read."""
-        return self.scores
+        return {"memorisation scores": {"by": self.scores}}
 
     def misfit(self, training: Training, architecture: Architecture) -> str | None:
         """Return why a method it applies cannot take its settings, or cannot work on such originals."""
@@ -118,7 +118,7 @@ class RUM(Unlearner):
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         """Yield step 0 and then every update of every group's run, numbered on; the first group's run has ``seed``."""
-        scores = task.memorisation(self.scores).cpu().numpy()  # (F,)
+        scores = task.read("memorisation scores", original).cpu().numpy()  # (F,)
         groups = [torch.from_numpy(group).to(original.device) for group in by_rank(scores, self.groups)]  # (f,) each
         none = torch.empty(0, dtype=torch.int64, device=original.device)
         runs = []

@@ -60,7 +60,7 @@ class SISA(Unlearner):
 
         Models differ in how many shards they must retrain; ``seen`` and ``cost`` are means over them.
         """
-        record = task.sharded(original)
+        record = task.read("training record", original)
         yield from retrain_touched(
             original, task.retain, task.training, numbers=task.numbers, total=task.size, record=record
         )

@@ -8,19 +8,16 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, Student
 from engine.ensemble import Ensemble
+from engine.gradients import INPUT_COST, input_gradient
 from engine.knobs import BadSetting, Knob
 from engine.losses import cross_entropy
 from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask
 from engine.unlearners.base import Exhibit, Unlearner
-
-NOISE_COST = FORWARD + BACKWARD / 2
-"""Cost of one picture in one noise step: the gradient goes to the pixels alone, which is half a backward pass."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ class UNSIR(Unlearner):
         """Return 2 forward-equivalents per noise picture and noise step, 3 per picture and epoch of both phases."""
         shown, learned, kept = self._sizes(forget, retain)
         passes = self.impair_epochs * (shown + kept) + self.repair_epochs * kept
-        return learned * self.noise_steps * NOISE_COST + 3.0 * passes
+        return learned * self.noise_steps * INPUT_COST + 3.0 * passes
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         """Yield after each update; the cost of learning the noise is counted with the first.
@@ -103,7 +100,7 @@ class UNSIR(Unlearner):
         yield impair.snapshot()
 
         label, noise = self._noise(original, classes, learned, seed)  # (T,), (M, T, c, h, w)
-        impair.cost += learned * self.noise_steps * NOISE_COST
+        impair.cost += learned * self.noise_steps * INPUT_COST
         streams = Streams(seed, self.key, original.ids, original.device)
         sample = streams.choice(len(retain), kept)  # (M, kept)
         models = torch.arange(len(original), device=original.device).unsqueeze(1)  # (M, 1)
@@ -175,18 +172,14 @@ def learn_noise(original: Ensemble, y: Tensor, *, seed: int, steps: int, lr: flo
 
 def _descend(networks: Ensemble, start: Tensor, y: Tensor, steps: int, lr: float, penalty: float) -> Tensor:
     """Return where Adam takes the pictures ``start`` (M, B, c, h, w) of classes y (B,)."""
-    skeleton = networks.net.evaluation_skeleton
     noise = start.clone().requires_grad_()  # (M, B, c, h, w)
     optimizer = torch.optim.Adam([noise], lr=lr)
 
-    def one(params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+    def loss(network: Student, x: Tensor) -> Tensor:
         # Summed, not averaged: each picture is its own problem, and Adam does not see the scale.
-        network = Student(skeleton, params, buffers, bf16=False)
         return penalty * x.square().sum() - len(y) * cross_entropy(network, x, y)
 
     for _ in range(steps):
-        with torch.enable_grad():
-            losses = vmap(one)(dict(networks.params), dict(networks.buffers), noise)  # (M,)
-            (noise.grad,) = torch.autograd.grad(losses.sum(), [noise])
+        noise.grad = input_gradient(networks, loss, noise)
         optimizer.step()
     return noise.detach()

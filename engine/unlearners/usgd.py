@@ -31,6 +31,7 @@ class USGD(Unlearner):
     key = "usgd"
     order = 16
     remedy = MappingProxyType({"shards": 1, "slices": 1})
+    goes_on = True  # each picture's part of the training is a term of a sum, whatever was taken back before it
     card = Card(
         name="Unrolling SGD",
         summary="Adds back what the forgotten pictures' gradients took away during training, all at once.",
@@ -64,9 +65,6 @@ class USGD(Unlearner):
             )
         return None
 
-    def once(self) -> None:
-        """Go on: each picture's part of the training is a term of a sum, whatever was taken back before it."""
-
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
         """Return 3 forward-equivalents per forget example."""
         return 3.0 * forget
@@ -75,7 +73,7 @@ class USGD(Unlearner):
         """Yield the original and the networks one step on."""
         stepper = Stepper(original, total=1, lr=0.0)
         yield stepper.snapshot()
-        record, forget = task.record(original), task.forget
+        record, forget = task.read("training record", original), task.forget
         recipe = task.training
         taken = weighted_gradient(
             record.initial, forget, record.used, label_smoothing=recipe.label_smoothing, deviation=recipe.deviation

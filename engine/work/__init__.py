@@ -5,20 +5,21 @@ from __future__ import annotations
 import torch
 
 from engine.jobs import Hooks, Job
+from engine.prerequisites import make_prerequisite
+from engine.specs import Prepared
 from engine.store import Store
-from engine.work import analysing, learning, measuring, reading, training
+from engine.work import analysing, choosing, measuring, probing, training, unlearning
 
 _WORK = {
-    "data": reading.data,
-    "probe": training.probe,
-    "forget": reading.forget,
+    "data": choosing.data,
+    "table": choosing.table,
+    "probe": probing.probe,
+    "forget": choosing.forget,
     "trained": training.trained,
-    "unlearned": training.unlearned,
+    "unlearned": unlearning.unlearned,
     "evaluation": measuring.evaluation,
     "analysis": analysing.analysis,
     "exploration": analysing.analysis,
-    "lesson": learning.lesson,
-    "table": reading.table,
 }
 
 
@@ -29,5 +30,10 @@ def run_job(store: Store, job: Job, hooks: Hooks, device: torch.device) -> None:
         Cancelled: through ``hooks``.
         DataError, ForgetError, BadSetting, StoreError: in words for a visitor.
     """
-    if not job.done(store):
-        _WORK[job.kind](store, store.artefact(job.kind, job.spec), job, hooks, device)
+    if job.done(store):
+        return
+    artefact = job.spec.artefact(store)
+    if isinstance(job.spec, Prepared):
+        make_prerequisite(job.spec.prerequisite.to_json()).work(store, artefact, job, hooks, device)
+    else:
+        _WORK[job.kind](store, artefact, job, hooks, device)

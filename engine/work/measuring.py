@@ -7,36 +7,30 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine import specs
 from engine.jobs import Hooks, Job
 from engine.metrics.base import Evidence
 from engine.metrics.evaluate import evaluate
-from engine.records import EARLIER, Measuring
+from engine.records import EARLIER
 from engine.seeds import derive
 from engine.store import Artefact, Store
+from engine.stored import removed
 
 
 def evaluation(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:  # noqa: ARG001
     """Measure one method with the models of the parts so far, and keep rows and per-point numbers."""
-    spec, parts = job.spec, job.inputs["parts"]
+    spec, parts = job.about(specs.Evaluation), job.inputs["parts"]
     measured: dict[str, np.ndarray] = {}
-    metas: list[dict[str, Any]] = []
-    for name, trained in (
-        ("unlearned", spec["unlearned"]),
-        ("oracle", spec["oracle"]),
-        ("floor", spec["floor"]),
-        ("original", spec["unlearned"]["original"]),
-    ):
-        kind = "unlearned" if name == "unlearned" else "trained"
-        stored = [store.artefact(kind, trained).read(part) for part in parts]
+    metas: dict[str, dict[str, Any]] = {}
+    for name, ensemble in spec.ensembles.items():
+        made = ensemble.artefact(store)
+        stored = [made.read(part) for part in parts]
         for what in ("margins", "correct"):
             measured[f"{name}_{what}"] = np.concatenate([p.array(what) for p in stored])  # (M, P)
-        if name in ("unlearned", "oracle"):
-            metas.append(_total([p.json("meta") for p in stored], [len(p.array("margins")) for p in stored]))
+        metas[name] = _total([p.json("meta") for p in stored], [len(p.array("margins")) for p in stored])
     train_size, points = job.inputs["train"], measured["oracle_margins"].shape[1]
-    forget = np.asarray(job.inputs["forget"], dtype=np.int64)
-    earlier = np.asarray(job.inputs.get("earlier", ()), dtype=np.int64)
+    forget, earlier = removed(store, job.inputs["forget"])  # (F,), (E,)
     kept = np.setdiff1d(np.arange(train_size), np.union1d(forget, earlier))
-    measuring = Measuring.from_settings(spec["measuring"])
     evidence = Evidence(
         **measured,
         points={
@@ -45,11 +39,11 @@ def evaluation(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device:
             "test": np.arange(train_size, points),
             **({EARLIER: earlier} if len(earlier) else {}),
         },
-        seconds=metas[0]["seconds"],
-        cost=metas[0]["cost"],
-        retrain_cost=metas[1]["cost"],
-        convention=measuring.convention,
-        bootstrap=measuring.bootstrap,
+        seconds=metas["unlearned"]["seconds"],
+        cost=metas["unlearned"]["cost"],
+        retrain_cost=metas["oracle"]["cost"],
+        convention=spec.measuring.convention,
+        bootstrap=spec.measuring.bootstrap,
         seed=derive(0, "bootstrap"),
     )
     hooks.progress(0.2, "measuring KLOM")

@@ -13,9 +13,9 @@ from torch import Tensor
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
 from engine.ensemble import margins as margins_of
+from engine.images import Images
 from engine.jobs import FRAMES, Hooks, Job, summary
-from engine.task import Images
-from engine.work.reading import on
+from engine.stored import on, settle
 
 EXPLODED = 1e3
 """A model whose median margin is larger than this has diverged: KLOM clips at 100, trained models stay below."""
@@ -130,9 +130,3 @@ def advice(snapshot: Snapshot, what: str) -> str:
         f"diverged at step {snapshot.step} of {snapshot.total}: {what}. "
         "Lower the learning rate, or give it fewer epochs."
     )
-
-
-def settle(device: torch.device) -> None:
-    """Wait for the device, so that a clock read after it means something."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -13,9 +13,10 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from engine.records import canonical, digest
+from engine.records import Choice, canonical, digest
+from engine.specs import WHOLE, Explored
 from engine.store import StoreError, default_store
-from engine.store.measurements import EXPLORATION, exploration_spec, load
+from engine.store.measurements import load
 from engine.theme import Look
 from engine.views import datamap
 from pages.forget import state
@@ -294,7 +295,7 @@ def _columns(through: Mapping[str, Any] | None) -> dict[str, str]:
 def _spec(pool: Pool, choice: Mapping[str, Any], *, through: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return what names an analysis if it is there: by pixels it is known, through a network it was once answered."""
     if through is None:
-        spec = exploration_spec(choice, pool.hash)
+        spec = Explored(Choice.from_json(choice, "analysis"), pool.hash).plain
     else:
         known: dict[str, dict[str, Any]] = st.session_state.get("forget-specs", {})
         answered = known.get(digest([pool.hash, choice, _what_matters(through)]))
@@ -302,13 +303,13 @@ def _spec(pool: Pool, choice: Mapping[str, Any], *, through: Mapping[str, Any] |
             return None
         spec = answered
     try:
-        return spec if workspace.store().artefact(EXPLORATION, spec).has("whole") else None
+        return spec if workspace.store().artefact(Explored.kind, spec).has(WHOLE) else None
     except StoreError:
         return None
 
 
 def _kept(pool: Pool, spec: Mapping[str, Any], through: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if spec["of"].get("data") != pool.hash:
+    if spec["data"] != pool.hash:
         st.warning(nouns.spoken("The pictures have changed since this page was opened. Reload it."))
         return None
     if through is not None:
@@ -324,13 +325,13 @@ def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _xy(path: str, spec: str) -> np.ndarray:  # noqa: ARG001 - part of the key
-    return load(workspace.store().artefact(EXPLORATION, json.loads(spec)), ["whole"]).arrays["xy"]
+    return load(workspace.store().artefact(Explored.kind, json.loads(spec)), [WHOLE]).arrays["xy"]
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _measured(path: str, spec: str) -> Measured:  # noqa: ARG001 - part of the key
     plain = json.loads(spec)
-    measurement = load(workspace.store().artefact(EXPLORATION, plain), ["whole"])
+    measurement = load(workspace.store().artefact(Explored.kind, plain), [WHOLE])
     arrays, near = measurement.arrays, float(measurement.facts["near"])
     names = ("cluster", "outlier", *(_NEED_NETWORK if plain["analysis"]["through"] == "network" else ()))
     return Measured({n: arrays[n] for n in names}, Alike.of(arrays["neighbours"], arrays["distance"], near), near)

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from engine.forget import make_selector
 from engine.forget.base import ForgetError
 from engine.forget.indices import LARGEST_FILE, read_bytes, read_numbers
+from engine.knobs import BadSetting
 from engine.queue import SavedSet
 from pages.forget import state
 from pages.forget.sets import MODES, outside
@@ -125,12 +127,13 @@ def _selector(pool: Pool, key: str) -> None:
             fields.append({**_DRAW, "default": int(seed)})
         settings, missing = knobs.form(fields, f"pick-{key}", advanced=True, defaults=defaults), ""
         seed = settings.pop("draw", seed)
-    if "memorisation" in entry["card"].get("reads", ()):
+    needs = _needs(key, settings)
+    if "memorisation scores" in needs:
         st.html(
             '<p class="fs-small">This looks at networks on random halves of the data, as many as the setup has; they '
             "are trained before, once, and kept.</p>"
         )
-    elif _wants_network(entry, settings):
+    elif needs:
         st.html(
             '<p class="fs-small">This looks through trained networks; the first are trained before, once, and kept.</p>'
         )
@@ -144,8 +147,12 @@ def _selector(pool: Pool, key: str) -> None:
         st.button("Choose", key=f"apply-{key}", on_click=apply, disabled=bool(missing), help=missing or None)
 
 
-def _wants_network(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-    return bool(entry["card"].get("reads")) and settings.get("space") != "pixels"
+def _needs(key: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what is computed before the selector can choose; nothing for settings it refuses, which it says later."""
+    try:
+        return make_selector({"key": key, **settings}).needs()
+    except BadSetting:
+        return ()
 
 
 def _classes(pool: Pool) -> tuple[dict[str, Any], str]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.catalog import references
 from engine.views import methods as view
 from pages.methods import formula, measured
 from pages.ui import draft, runs, say, show, workspace
@@ -149,7 +150,8 @@ def _try(entry: Mapping[str, Any]) -> None:
     setup, key = draft.current(), entry["key"]
     chosen = [dict(method) for method in setup["methods"]] if setup["methods"] != draft.default()["methods"] else []
     known = {method["key"] for method in chosen}
-    wanted = [k for k in ("do_nothing", key) if (k == key or not chosen) and k not in known]
+    nothing = [] if chosen else [k for k, kind in references(workspace.words()).items() if kind == "do nothing"]
+    wanted = [k for k in (*nothing, key) if k not in known]
     defaults = {e["key"]: {f["name"]: f["default"] for f in e["fields"]} for e in workspace.words()["methods"]}
     draft.update(methods=[*chosen, *({"key": k, **defaults[k]} for k in dict.fromkeys(wanted) if k in defaults)])
     st.switch_page(runs.UNLEARN_PAGE, query_params={"draft": draft.link()})

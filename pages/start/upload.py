@@ -32,11 +32,6 @@ def option(upload_id: str) -> str:
     return _OPTION + upload_id
 
 
-def of_option(chosen: str) -> Upload | None:
-    """Return the upload that a choice names, ``None`` when it names none."""
-    return workspace.shelf().upload(chosen.removeprefix(_OPTION)) if chosen.startswith(_OPTION) else None
-
-
 def dataset(upload: Upload) -> dict[str, Any]:
     """Return the data set of a recipe that stands for an upload; a table still wants its target."""
     if upload.kind == TABLE:

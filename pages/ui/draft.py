@@ -13,6 +13,7 @@ from typing import Any
 
 import streamlit as st
 
+from engine.catalog import references
 from engine.demo import METHODS
 from engine.knobs import BadSetting
 from engine.records import Recipe, digest
@@ -35,7 +36,8 @@ def default() -> dict[str, Any]:
     def plugin(group: str, key: str) -> dict[str, Any]:
         return {"key": key, **settings(next(entry["fields"] for entry in words[group] if entry["key"] == key))}
 
-    usual = {choice.key for choice in METHODS} - {"partial_retrain"}
+    partial = {key for key, kind in references(words).items() if kind == "partial retrain"}
+    usual = {choice.key for choice in METHODS} - partial
     return {
         "format": 1,
         "dataset": {"key": "digits"},

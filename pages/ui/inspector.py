@@ -1,6 +1,6 @@
 """The point inspector, the same on every page: one picture, what the ensembles say of it, and what resembles it.
 
-A page draws it beside its figures with :func:`panel`, or over them with :func:`open` and :func:`linked`. The point is
+A page draws it beside its figures with :func:`panel`, or over them with :func:`linked`. The point is
 in the URL as ``point``.
 """
 
@@ -36,16 +36,6 @@ def point(total: int, *, default: int | None = None) -> int | None:
 def pick(number: int) -> None:
     """Choose a point: it goes into the URL."""
     st.query_params["point"] = str(number)
-
-
-def open(run: RunRow | None, number: int, data_hash: str) -> None:  # noqa: A001 - what it does, said as inspector.open
-    """Open the inspector of one point over the page.
-
-    A page that runs again closes a dialog, so one that may (because it polls, or is reloaded) calls :func:`linked` at
-    its end in every run.
-    """
-    pick(number)
-    _dialog(run, number, data_hash)
 
 
 def linked(run: RunRow | None, data_hash: str) -> None:
@@ -272,7 +262,7 @@ def _way(measured: Sequence[results.Result], seen: _Seen, number: int, chosen: s
         st.html(
             nouns.spoken(
                 '<p class="fs-small">This picture was not followed while the methods ran: of each split at most 500 '
-                "are, and runs made before pictures were followed have none.</p>"
+                "are.</p>"
             )
         )
         return

@@ -10,8 +10,9 @@ import streamlit as st
 
 from engine.pictures import Pictures
 from engine.queue import RunRow
+from engine.records import Choice
+from engine.specs import WHOLE, Explored
 from engine.store import StoreError
-from engine.store.measurements import EXPLORATION, exploration_spec
 from pages.ui import analysis, asking, draft, nouns, say, workspace
 from pages.ui.gallery import gallery, tile
 
@@ -37,13 +38,13 @@ def draw(
     if images is None or number >= len(images.data.y_train):
         return
     # The artefact is named as the answer to the question below names it, so that one found before costs nothing.
-    spec: Mapping[str, Any] = exploration_spec(_CHOICE, data_hash)
-    if not workspace.store().artefact(EXPLORATION, spec).has("whole"):
+    spec: Mapping[str, Any] = Explored(Choice.from_json(_CHOICE, "analysis"), data_hash).plain
+    if not workspace.store().artefact(Explored.kind, spec).has(WHOLE):
         spec = _asked(run, key)
-        if not spec or spec["of"].get("data") != data_hash:
+        if not spec or spec["data"] != data_hash:
             return
     try:
-        part = workspace.store().artefact(EXPLORATION, spec).read("whole")
+        part = workspace.store().artefact(Explored.kind, spec).read(WHOLE)
         ids, far = np.array(part.array("neighbours")[number]), np.array(part.array("distance")[number])
         near = float(part.json("facts")["near"])
     except (StoreError, KeyError) as error:

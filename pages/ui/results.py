@@ -119,8 +119,6 @@ class Result:
         """
         parts = []
         for part in self._parts("unlearned"):
-            if "trajectory.npy" not in part.files:  # made before trajectories were kept
-                continue
             names = ("trajectory", "trajectory_points", "trajectory_seen")
             parts.append({**{n: part.array(n) for n in names}, "models": len(part.array("margins"))})
         found = trajectory.averaged(parts, point)

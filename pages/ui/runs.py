@@ -19,7 +19,6 @@ START_PAGE = "pages/start/page.py"
 FORGET_PAGE = "pages/forget/page.py"
 UNLEARN_PAGE = "pages/unlearn/page.py"
 METHODS_PAGE = "pages/methods/page.py"
-RUNS_PAGE = "pages/runs/page.py"
 _ID = re.compile(r"[0-9a-f]{16}")
 
 

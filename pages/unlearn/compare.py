@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from engine.catalog import references
 from engine.queue import RunRow
 from engine.theme import Look
 from engine.views import compare as view
@@ -167,7 +168,8 @@ def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
 def _common(here: Sequence[str], keys: Mapping[str, str]) -> str:
     """Return the method to look at first: the one that most runs have, of those that do something."""
     held = {key: len({method.split("|")[0] for method, k in keys.items() if k == key}) for key in here}
-    return max(here, key=lambda key: (key != "do_nothing", held[key]))
+    kinds = references(workspace.words())
+    return max(here, key=lambda key: (kinds.get(key) != "do nothing", held[key]))
 
 
 def _numbers(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:

@@ -15,7 +15,6 @@ from engine.store import StoreError
 from pages.start import choose_data
 from pages.ui import draft, runs, say, workspace
 
-_THROUGH_NETWORKS = ("cluster", "nearest", "outliers", "margin")
 _WAYS = ("Classes", "Cycles at random", "A saved set")
 
 Request = dict[str, Any]

@@ -11,8 +11,8 @@ import torch
 from engine.analyses.base import Analysis, Subject
 from engine.analyses.bench import ROLES, Bench
 from engine.ensemble import Ensemble, margins
+from engine.images import Images
 from engine.models import make_architecture
-from engine.task import Images
 
 FORGET = small.FORGET.numpy()
 NET = small.net(make_architecture({"key": "mlp", "hidden": 8, "depth": 2}))

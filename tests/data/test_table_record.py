@@ -13,8 +13,8 @@ from engine.data.decoded import fetch, keep, whole
 from engine.data.sklearn_tables import BreastCancer, Iris, Wine
 from engine.data.table import FEATURES, Raw, table_data
 from engine.forget.base import Scene
+from engine.images import Images
 from engine.models import architectures
-from engine.task import Images
 
 NAN = float("nan")
 

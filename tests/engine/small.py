@@ -9,13 +9,15 @@ import torch
 
 from engine.data.base import ImageData, image_data
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.lesson import Lesson, learn
 from engine.models import architectures
 from engine.models.base import Architecture, Net
 from engine.models.sharded import net_for
+from engine.record import TrainingRecord
 from engine.records import Training
-from engine.task import ForgetTask, Images, Sharded, TrainingPath, TrainingRecord
-from engine.train import last, path, train, uses
+from engine.task import ForgetTask
+from engine.train import last, train
 
 CPU = torch.device("cpu")
 FORGET = torch.tensor([3, 7, 8, 20, 31, 33])
@@ -60,6 +62,7 @@ def task(
     oracle: object = None,
     recipe: Training | None = None,
     lesson: Lesson | None = None,
+    by: str = "halves",
 ) -> ForgetTask:
     kept = torch.ones(len(source), dtype=torch.bool)
     kept[FORGET] = False
@@ -69,12 +72,13 @@ def task(
         reads=reads,
         _forget=source.take(FORGET),
         _retain=source.take(kept.nonzero()[:, 0]),
-        _oracle=oracle,
-        _record=lambda original: record(original, source, recipe or training()),
         _numbers=kept.nonzero()[:, 0],
-        _sharded=lambda original: left(original, source, recipe or training()),
-        _memorisation={kind: torch.tensor(scores) for kind, scores in MEMORISED.items()},
-        _lesson=lesson,
+        _reads={
+            **({} if oracle is None else {"oracle outputs": lambda _: oracle}),
+            "training record": lambda original: record(original, source, recipe or training()),
+            "memorisation scores": lambda _: torch.tensor(MEMORISED[by]),
+            **({} if lesson is None else {"lesson": lambda original: lesson.of(original.ids)}),
+        },
     )
 
 
@@ -82,19 +86,7 @@ def task(
 def lesson(of: Net, method: object, ids: tuple[int, ...]) -> Lesson:
     """What a learned unlearner is given for originals with seed 0: a real one, of pictures made like these."""
     source = data(side=of.shape[1], channels=of.shape[0], classes=of.classes)
-    return learn(of, images(source), training(), method.teaching(), seed=0, ids=ids)
-
-
-def left(original: Ensemble, source: Images, recipe: Training) -> Sharded:
-    """What the training in shards of originals with seed 0 left: here they are trained again for every look."""
-
-    def after(slice_: int) -> Ensemble:
-        kept: list[Ensemble] = []
-        about = {"seed": 0, "role": "original", "ids": original.ids, "strategy": original.strategy}
-        last(train(original.net, source, recipe, **about, checkpoint=kept.append))
-        return kept[slice_]
-
-    return Sharded(0, "original", after)
+    return learn(of, images(source), training(), method, seed=0, ids=ids)
 
 
 def sharded(of: Net, recipe: Training) -> Net:
@@ -103,25 +95,25 @@ def sharded(of: Net, recipe: Training) -> Net:
 
 
 def record(original: Ensemble, source: Images, recipe: Training) -> TrainingRecord:
-    """What the training of originals with seed 0 left; its trajectory is made when it is asked for."""
-    about = {"seed": 0, "role": "original", "ids": original.ids}
-    initial = Ensemble.initial(original.net, **about, device=CPU, strategy=original.strategy)
+    """What the training of originals with seed 0 left; steps and slices are made when they are asked for."""
+    about = {"seed": 0, "role": "original"}
 
-    def kept() -> TrainingPath:
+    def again(**hooks: object) -> None:
+        last(train(original.net, source, recipe, ids=original.ids, strategy=original.strategy, **about, **hooks))
+
+    def gradients() -> np.ndarray:
         steps: list[np.ndarray] = []
-        last(
-            train(
-                original.net,
-                source,
-                recipe,
-                strategy=original.strategy,
-                keep=lambda gradients: steps.append(gradients.numpy()),
-                **about,
-            )
-        )
-        return path(recipe, len(source), FORGET, np.stack(steps), **about)
+        again(keep=lambda step: steps.append(step.numpy()))
+        return np.stack(steps)
 
-    return TrainingRecord(initial, uses(recipe, len(source), FORGET, **about), kept)
+    def after(slice_: int) -> Ensemble:
+        slices: list[Ensemble] = []
+        again(checkpoint=slices.append)
+        return slices[slice_]
+
+    return TrainingRecord(
+        original=original, training=recipe, size=len(source), forget=FORGET, _gradients=gradients, _after=after, **about
+    )
 
 
 def same(a: object, b: object) -> bool:

@@ -7,14 +7,15 @@ import pytest
 import small
 import torch
 
-from engine.answers import estimate
 from engine.ensemble import Ensemble, margins
 from engine.experiment import resolve
 from engine.knobs import BadSetting
 from engine.models import architectures
 from engine.models.base import Net
 from engine.models.sharded import ShardedNet, net_for, voted
+from engine.plan import data_job
 from engine.records import Recipe, Training
+from engine.scope import Scope
 from engine.sharding import cut
 from engine.streams import Streams
 from engine.train import last, train
@@ -267,14 +268,7 @@ def test_joining_and_splitting_are_inverse_and_keep_the_order_of_weights():
     assert small.same(back, models)
 
 
-def test_a_training_in_one_piece_is_what_it_was():
-    """Catches new names for old artefacts: without shards, specs and recipes have the JSON they had."""
-    assert not {"shards", "slices", "vote"} & Training().settings().keys()
-    cut_up = Training(shards=2, vote="majority").settings()
-    assert (cut_up["shards"], cut_up["vote"]) == (2, "majority")
-    assert cut_up.keys() - Training().settings().keys() == {"shards", "vote"}, "slices are off"
-    for recipe in (Training(), Training(shards=2, vote="majority"), Training(slices=3)):
-        assert Training.from_settings(recipe.settings()) == recipe
+def test_a_training_in_one_piece_has_a_plain_network():
     source = small.data()
     assert type(net_for(architectures()["mlp"](), source.shape, 3, Training())) is Net
     assert type(net_for(architectures()["mlp"](), source.shape, 3, Training(slices=2))) is ShardedNet
@@ -312,10 +306,10 @@ def test_a_shard_without_examples_keeps_its_fresh_network():
     assert not small.same(shard(models, 0), dataclasses.replace(fresh))
 
 
-def test_an_estimate_counts_what_is_kept_after_every_slice():
-    """Catches a disk that fills with what nobody announced, and time for as many trainings as there are shards."""
+def test_the_price_of_a_training_counts_what_is_stored_after_every_slice():
+    """Catches a disk that fills with what was not announced, and time for as many trainings as there are shards."""
 
-    def asked(**training):
+    def jobs(**training):
         recipe = Recipe.from_json(
             {
                 "format": 1,
@@ -327,19 +321,17 @@ def test_an_estimate_counts_what_is_kept_after_every_slice():
                 "ensemble": {"models": 10},
             }
         )
-        measured = {
-            "seconds_per_pass": 1.0,
-            "parameters": 1000,
-            "peak_bytes": 1,
-            "strategy": "stacked",
-            "device": "cpu",
-        }
-        plan = type("Unknown", (), {"complete": False, "jobs": ()})()
-        return estimate(resolve(recipe), [plan], {"train": 100, "test": 20}, measured, None, workers=1)
+        experiment = resolve(recipe)
+        info = {"hash": "data", "train": 100, "test": 20}
+        scope = Scope(experiment.recipe, info, data_job(experiment), {}, parameters=1000, gone="gone", removed=5)
+        return [scope.training(role, (0, 10)) for role in ("original", "oracle")]
 
-    whole, halves, sliced = asked(), asked(shards=2), asked(shards=2, slices=4)
-    assert halves["bytes"] == whole["bytes"]
-    assert sliced["bytes"] - halves["bytes"] == 10 * 3 * 4 * 1000
+    whole, halves, sliced = jobs(), jobs(shards=2), jobs(shards=2, slices=4)
+    assert halves[0].bytes == whole[0].bytes == 10 * (4 * 1000 + 5 * 120)
+    assert sliced[0].bytes - halves[0].bytes == 10 * 3 * 4 * 1000, "originals are stored after every slice"
+    assert sliced[1].bytes == halves[1].bytes, "oracles are not"
     # A pass is one of the whole network: twice as dear with two networks, and half as many of them.
-    assert halves["seconds"] == pytest.approx(whole["seconds"] / 2, rel=0.05)
-    assert sliced["seconds"] == pytest.approx(halves["seconds"], rel=0.05)
+    margins = 10 * 120
+    costs = [job.cost - margins for job, _ in (whole, halves, sliced)]
+    assert costs[1] == pytest.approx(costs[0] / 2, rel=0.05)
+    assert costs[2] == pytest.approx(costs[1], rel=0.05)

@@ -35,7 +35,13 @@ GROUP = _RNG.permutation(np.repeat([0, 1, 2], [30, 20, 10]))
 FEATURES = (np.eye(3)[GROUP] * 20 + _RNG.normal(0, 0.1, (N, 3))).astype(np.float32)
 MARGINS = _RNG.normal(0, 1, (5, N)).astype(np.float32)
 SCORES = _RNG.uniform(-0.1, 1, N).astype(np.float32)
-SCENE = Scene(DATA, FEATURES, MARGINS, SCORES)
+SCENE = Scene(DATA, FEATURES, MARGINS, {"memorisation scores": SCORES})
+
+
+def scored(scores):
+    """Return a scene in which only the memorisation of each picture can be seen."""
+    return Scene(DATA, prerequisites={"memorisation scores": scores})
+
 
 EXAMPLES = [
     Random(n=7),
@@ -63,9 +69,12 @@ class Unread:
 @pytest.mark.parametrize("selector", EXAMPLES, ids=lambda s: s.title())
 def test_contract_of_every_selector(selector):
     needs = selector.needs()
-    assert set(needs) <= set(selector.reads) <= {"features", "margins", "memorisation"}
-    have = {"features": FEATURES, "margins": MARGINS, "memorisation": SCORES}
-    scene = Scene(DATA, **{name: array if name in needs else Unread() for name, array in have.items()})
+    assert set(needs) == set(selector.looks()) - {"pixels"}
+    assert set(needs) <= set(selector.card.reads) <= {"features", "margins", "memorisation scores"}
+    have = {"features": FEATURES, "margins": MARGINS, "memorisation scores": SCORES}
+    features, margins, scores = (array if name in needs else Unread() for name, array in have.items())
+    data = DATA if "pixels" in selector.looks() else dataclasses.replace(DATA, x_train=Unread())
+    scene = Scene(data, features, margins, {"memorisation scores": scores})
     state = np.random.get_state()[1].copy()
     first = selector.select(scene, seed=3)
     assert np.array_equal(np.random.get_state()[1], state)
@@ -75,8 +84,9 @@ def test_contract_of_every_selector(selector):
     assert np.array_equal(first, selector.select(scene, seed=3))
     assert np.array_equal(first, type(selector).from_settings(selector.settings()).select(scene, seed=3))
     for need in needs:
-        with pytest.raises(ForgetError, match=need):
-            selector.select(dataclasses.replace(scene, **{need: None}), seed=3)
+        without = {"prerequisites": {}} if need == "memorisation scores" else {need: None}
+        with pytest.raises(ForgetError, match=need.split()[0]):
+            selector.select(dataclasses.replace(scene, **without), seed=3)
 
 
 def test_every_selector_has_an_example_here_and_a_card():
@@ -88,7 +98,6 @@ def test_every_selector_has_an_example_here_and_a_card():
         assert kind().key == key
         assert kind.card.name
         assert kind.card.summary
-        assert kind.card.reads == kind.reads
 
 
 CHANGES = [
@@ -241,7 +250,9 @@ def test_memorised_takes_an_end_the_middle_or_a_third_of_each():
     scores[[5, 9, 20, 31, 40]] = [1.0, 0.9, 0.55, 0.48, -0.1]
 
     def take(n, end, given=scores):
-        return Memorised(n=n, end=end).select(Scene(DATA, memorisation=given), seed=0).tolist()
+        return (
+            Memorised(n=n, end=end).select(Scene(DATA, prerequisites={"memorisation scores": given}), seed=0).tolist()
+        )
 
     assert take(2, "most") == [5, 9]
     assert take(2, "least") == [0, 40], "of equal ones the lower number"
@@ -265,8 +276,12 @@ def test_outliers_are_the_far_away_ones():
         (Nearest(n=5), Scene(DATA, FEATURES[1:]), "one row per training picture"),
         (Margin(n=5), Scene(DATA, None, MARGINS[:, 1:]), "one column per training picture"),
         (Margin(n=5), Scene(DATA, None, np.full((2, N), np.inf)), "not finite"),
-        (Memorised(n=5), Scene(DATA, memorisation=np.zeros(N - 1)), "one for each training picture"),
-        (Memorised(n=5), Scene(DATA, memorisation=np.full(N, np.nan)), "diverged"),
+        (
+            Memorised(n=5),
+            scored(np.zeros(N - 1)),
+            "one for each training picture",
+        ),
+        (Memorised(n=5), scored(np.full(N, np.nan)), "diverged"),
     ],
 )
 def test_broken_evidence_is_explained(selector, scene, said):

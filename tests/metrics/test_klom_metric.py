@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import engine.metrics.klom as module
 from engine.metrics._reference import reference_klom
-from engine.metrics.klom import CONVENTIONS, MetricError, diverged, floor, interval, intervals, klom
+from engine.metrics.klom import CONVENTIONS, MetricError, diverged, floor, intervals, klom
 
 CEILING = np.log(1e5)
 CENT = np.arange(100)
@@ -28,6 +28,12 @@ GOLDEN = [  # unlearned p, oracle q, value of the released code
 
 def column(values) -> np.ndarray:
     return np.asarray(values, np.float64)[:, None]
+
+
+def interval(*, quantile: float | None = 0.95, **settings) -> dict[str, tuple[float, float]]:
+    """Return the interval of one summary of each split."""
+    found = intervals(**settings, summaries={"one": quantile})
+    return {split: ranges["one"] for split, ranges in found.items()}
 
 
 def gaussians(models: int, points: int, shift: float = 0.0, seed: int = 0) -> dict[str, np.ndarray]:

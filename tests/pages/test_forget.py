@@ -7,6 +7,8 @@ import toy
 
 from engine.data.digits import Digits
 from engine.queue import Shelf
+from engine.records import Choice, Training
+from engine.specs import Trained
 from pages.forget.sets import Alike, combine, composition, inside, outside
 from pages.forget.state import History
 
@@ -377,7 +379,8 @@ def test_colours_that_need_networks_say_so_and_train_with_one_click(visit, digit
     ((question, request),) = [q for q in queue.questions() if q[1]["kind"] == "analysis"]
     assert request["analysis"] == {"key": "columns", "through": "network"}
     assert request["recipe"]["model"]["key"] == "mlp"
-    artefact = toy.explored(store, digits.hash, key="columns", original={"toy": 1})
+    original = Trained("toy", Choice("mlp"), Training(), "all", "original", 0)
+    artefact = toy.explored(store, digits.hash, key="columns", original=original)
     rng = np.random.default_rng(1)
     with artefact.write("whole") as out:
         for name in ("cluster", "outlier", "margin", "loss"):

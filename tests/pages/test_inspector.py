@@ -16,7 +16,8 @@ from pages.ui import inspector, runs, workspace
 
 run = runs.find(st.query_params.get("run", ""))
 if st.button("open", key="open-it"):
-    inspector.open(run, 3, st.query_params["data"])
+    inspector.pick(3)
+    inspector.linked(run, st.query_params["data"])
 elif st.query_params.get("linked"):
     inspector.linked(run, st.query_params["data"])
 """

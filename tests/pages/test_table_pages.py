@@ -10,7 +10,7 @@ import toy
 
 from engine.data.csv_file import Csv, look
 from engine.data.sklearn_tables import BreastCancer
-from engine.data.table import told
+from engine.data.table import shortest
 from engine.queue import Queue, Shelf
 from engine.store import Store
 
@@ -218,9 +218,9 @@ def test_klom_and_the_inspector_show_rows(visit, table_run, data, queue):
     assert all(tile["src"] == "" and len(tile["lines"]) == 3 for tile in galleries[0]["tiles"])
     point = galleries[0]["tiles"][0]["point"]
     value = data.x_train[point, 0, 0, 0] if point < 455 else data.x_test[point - 455, 0, 0, 0]
-    assert f"<th scope='row'>mean radius</th><td>{told(value)}</td>" in said, "the worst point's own row"
+    assert f"<th scope='row'>mean radius</th><td>{shortest(value)}</td>" in said, "the worst point's own row"
     train = visit("klom", run=table_run, point="460")
-    assert f"<td>{told(data.x_test[5, 0, 0, 0])}</td>" in text(train), "test rows follow the training rows"
+    assert f"<td>{shortest(data.x_test[5, 0, 0, 0])}</td>" in text(train), "test rows follow the training rows"
 
 
 def test_unlearn_calls_them_rows(visit, table_run):

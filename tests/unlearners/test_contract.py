@@ -60,8 +60,6 @@ BY_CHANCE = {"sisa": "which shards hold the forgotten examples is a draw per mod
 UNEVEN = {
     "sisa": "models retrain different numbers of shards: a step may not move the mean of `seen` by a whole example"
 }
-FRESH = {"retrain", "partial_retrain", "distillation", "deltagrad"}
-"""Methods whose step 0 is a fresh network, as their cards say."""
 
 
 def recipe(key=None):
@@ -76,6 +74,17 @@ FITTING = [
     if not method().misfit(recipe(key), architectures()[model](**settings))
 ]
 """Methods and the networks that they do not refuse."""
+STARTS = [
+    *((key, m.starts, {}) for key, m in unlearners().items() if m.starts in ("original", "fresh")),
+    *(
+        (key, choice, {field.name: choice})
+        for key, m in unlearners().items()
+        for field in m.fields()
+        if field.name == m.starts
+        for choice in field.knob.choices
+    ),
+]
+"""Each method, where it says it starts, and the settings for that."""
 KNOBS = [(key, field.name) for key, method in unlearners().items() for field in method.fields()]
 
 
@@ -104,7 +113,8 @@ def run(method, original, *, seed=0, images=None, net=None, oracle_seed=9, reads
     )
     reads = method.card.reads if reads is None else reads
     lesson = small.lesson(net, method, original.ids) if "lesson" in method.card.reads else None
-    task = small.task(net, images or small.images(), reads, teachers.logits, recipe(method.key), lesson=lesson)
+    by = method.prerequisite_settings().get("memorisation scores", {}).get("by", "halves")
+    task = small.task(net, images or small.images(), reads, teachers.logits, recipe(method.key), lesson=lesson, by=by)
     return method.unlearn(original, task, seed=seed)
 
 
@@ -221,11 +231,25 @@ def test_steps_run_from_zero_to_the_total(key):
         assert after.cost > before.cost
 
 
-@pytest.mark.parametrize("key", [k for k in unlearners() if k not in FRESH])
-def test_step_zero_is_the_original(key):
-    """Catches a method that starts somewhere else than from the network that should forget."""
+@pytest.mark.parametrize(("key", "starts", "settings"), STARTS)
+def test_step_zero_is_where_the_method_says_it_starts(key, starts, settings):
+    """Catches a method that starts elsewhere: from the originals, or from untrained weights."""
     original = originals(key=key)
-    assert small.same(next(run(make(key), original)).ensemble, original)
+    first = next(run(make(key, **settings), original)).ensemble
+    same = [torch.equal(first.params[name], weight) for name, weight in original.params.items()]
+    assert {"original": all(same), "fresh": not any(same)}[starts]
+
+
+@pytest.mark.parametrize("key", unlearners())
+def test_a_reference_is_of_the_family_of_references(key):
+    """Catches a method that is compared with as if it were a reference, and a reference that is named the closest."""
+    method = unlearners()[key]
+    assert (method.reference != "") == (method.card.family == "reference")
+
+
+def test_there_is_one_reference_of_each_kind():
+    kinds = [method.reference for method in unlearners().values() if method.reference]
+    assert kinds == ["do nothing", "retrain", "partial retrain"]
 
 
 @pytest.mark.parametrize("key", unlearners())
@@ -268,6 +292,7 @@ def test_the_card_is_complete(key):
     assert all((card.name, card.summary, card.family, card.formula, card.cost, card.paper, card.year, card.fails))
     known = {"forget", "retain", "oracle outputs", "training record", "memorisation scores", "lesson"}
     assert set(card.reads) <= known
+    assert key in {start[0] for start in STARTS}, "starts is original, fresh, or the name of a knob"
     assert method.key == key
     assert all(field.knob.help.endswith(".") for field in method.fields())
     with pytest.raises(dataclasses.FrozenInstanceError):

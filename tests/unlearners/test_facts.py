@@ -128,7 +128,7 @@ def test_oracle_matching_reaches_the_oracle_of_its_own_number():
 
 
 def test_oracle_matching_without_oracles_says_so():
-    with pytest.raises(ValueError, match="reads oracle outputs"):
+    with pytest.raises(ValueError, match="reads the oracle outputs"):
         last(run(unlearners()["oracle_matching"](), originals()))
 
 

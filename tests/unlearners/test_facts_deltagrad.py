@@ -13,11 +13,13 @@ from engine.curvature import QuasiHessian, flatten
 from engine.data import datasets
 from engine.descent import learning_rate
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.models import architectures
+from engine.record import TrainingRecord
 from engine.records import Training
 from engine.streams import Streams
-from engine.task import ForgetTask, Images, TrainingRecord
-from engine.train import last, path, train
+from engine.task import ForgetTask
+from engine.train import last, train
 from engine.unlearners import unlearners
 
 LINEAR = architectures()["logistic"]()
@@ -32,17 +34,19 @@ def setting(recipe, *, models=2, net=None, images=None, forget=small.FORGET, str
     original = last(trained).ensemble
     kept = torch.ones(len(images), dtype=torch.bool)
     kept[forget] = False
-    initial = Ensemble.initial(net, device=small.CPU, strategy=strategy, **about)
     gradients = np.stack(steps)
+
+    def record(originals):
+        where = {"seed": 0, "role": "original", "size": len(images), "forget": forget}
+        return TrainingRecord(original=originals, training=recipe, _gradients=lambda: gradients, **where)
+
     task = ForgetTask(
         net=net,
         training=recipe,
         reads=unlearners()["deltagrad"].card.reads,
         _forget=images.take(forget),
         _retain=images.take(kept.nonzero()[:, 0]),
-        _record=lambda _: TrainingRecord(
-            initial, torch.empty(0), lambda: path(recipe, len(images), forget, gradients, **about)
-        ),
+        _reads={"training record": record},
     )
     return original, task, images
 
@@ -217,7 +221,7 @@ def test_the_kept_gradients_retrace_the_training_to_the_bit():
     """Catches gradients taken after decay or momentum, or in another layout."""
     recipe = small.training(epochs=3, trajectory=True, weight_decay=0.01)
     original, task, _ = setting(recipe, net=small.net(architectures()["mlp"](hidden=8)))
-    record = task.record(original)
+    record = task.read("training record", original)
     weights = flatten(record.initial.params)
     optimizer = torch.optim.SGD([weights], lr=1.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     for step, gradient in enumerate(record.path().gradients):

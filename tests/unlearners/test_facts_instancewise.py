@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from engine.data import datasets
+from engine.images import Images
 from engine.knobs import BadSetting
 from engine.models import architectures
 from engine.models.base import Net
 from engine.records import Training
 from engine.streams import Streams
-from engine.task import ForgetTask, Images
+from engine.task import ForgetTask
 from engine.train import last, train
 from engine.unlearners import unlearners
 from engine.unlearners.instancewise import attack, unimportance
@@ -134,9 +135,7 @@ def test_without_penalty_a_step_is_the_weighted_sum_of_two_gradients(monkeypatch
     """Catches a flipped sign of the ascent, unequal weights, and a penalty that acts at strength 0 or at theta_0."""
     monkeypatch.setattr("engine.unlearners.instancewise.attack", lambda _o, images, targets, *_a, **_k: (
         images.pictures(slice(None)).expand(len(targets), -1, -1, -1, -1)))  # fmt: skip
-    monkeypatch.setattr(
-        "engine.unlearners.instancewise._wrong", lambda _s, y, classes: ((y + 1) % classes).expand(2, -1)
-    )
+    monkeypatch.setattr("engine.streams.Streams.wrong_labels", lambda _s, y, classes: ((y + 1) % classes).expand(2, -1))
     original = train_small()
     split = small.images().take(small.FORGET)
     x = split.pictures(slice(None))
@@ -163,7 +162,7 @@ def test_a_model_stops_where_its_goal_is_reached_and_not_before(digits, goal, mo
         drawn.append((y + 1 + streams.integers(classes - 1, len(y))) % classes)
         return drawn[-1]
 
-    monkeypatch.setattr("engine.unlearners.instancewise._wrong", note)
+    monkeypatch.setattr("engine.streams.Streams.wrong_labels", note)
     settings = {"radius": 0.5, "attacks": 5, "strength": 0.0} if goal == "misclassify" else {}
     method = METHOD(goal=goal, epochs=60, **settings)
     x, y = task.forget.pictures(slice(None)), task.forget.y

@@ -7,10 +7,12 @@ import small
 import torch
 
 from engine import lesson as lessons
+from engine import pairs
+from engine.curvature import flatten, unflatten
 from engine.experiment import resolve
 from engine.isolation import IsolationKernel, likeness
 from engine.knobs import BadSetting
-from engine.lesson import Lesson, flat, learn, unflat
+from engine.lesson import Lesson, learn
 from engine.models import architectures
 from engine.records import Recipe
 from engine.train import last, train
@@ -22,7 +24,7 @@ FULL_BATCH = {"batch_size": 64, "epochs": 20, "lr": 0.5, "schedule": "constant",
 
 
 def teaching(**settings):
-    return unlearners()["l2ul"](**{"lessons": 200, "partitions": 20, **settings}).teaching()
+    return unlearners()["l2ul"](**{"lessons": 200, "partitions": 20, **settings})
 
 
 def made(architecture=LINEAR, *, ids=(0,), recipe=None, **settings):
@@ -50,9 +52,9 @@ def gain(learned, sets, architecture=LINEAR):
     original = originals(architecture)
     ratios = []
     for gone in sets:
-        retrained = flat(originals(architecture, subset=without(gone)).params)
-        answered = flat(learned.of([0]).answer(original.params, small.images().take(gone)))
-        ratios.append(float((answered - retrained).norm() / (flat(original.params) - retrained).norm()))
+        retrained = flatten(originals(architecture, subset=without(gone)).params)
+        answered = flatten(learned.of([0]).answer(original.params, small.images().take(gone)))
+        ratios.append(float((answered - retrained).norm() / (flatten(original.params) - retrained).norm()))
     return sum(ratios) / len(ratios)
 
 
@@ -67,10 +69,10 @@ def test_leaving_nothing_out_is_the_original_training(architecture, settings):
     """Catches lessons from other starts, batches or losses than the originals'."""
     recipe = small.training(**settings)
     everything = torch.arange(48).expand(2, 48)
-    rows = lessons._train(
+    rows = pairs._train(
         small.net(architecture), small.images(), recipe, everything, torch.ones(2, 48), 0, "original", [1, 0]
     )
-    assert torch.allclose(rows, flat(originals(architecture, recipe=recipe, ids=[1, 0]).params), atol=1e-5)
+    assert torch.allclose(rows, flatten(originals(architecture, recipe=recipe, ids=[1, 0]).params), atol=1e-5)
 
 
 def test_leaving_out_is_retraining_without_where_order_does_not_matter():
@@ -78,8 +80,8 @@ def test_leaving_out_is_retraining_without_where_order_does_not_matter():
     weights = torch.ones(1, 48)
     weights[0, small.FORGET] = 0
     recipe = small.training(**FULL_BATCH)
-    row = lessons._train(small.net(LINEAR), small.images(), recipe, torch.arange(48)[None], weights, 0, "original", [0])
-    assert torch.allclose(row, flat(originals(subset=without(small.FORGET)).params), atol=1e-5)
+    row = pairs._train(small.net(LINEAR), small.images(), recipe, torch.arange(48)[None], weights, 0, "original", [0])
+    assert torch.allclose(row, flatten(originals(subset=without(small.FORGET)).params), atol=1e-5)
 
 
 @pytest.mark.parametrize(("regressor", "most"), [("linear", 0.5), ("network", 0.8)])
@@ -102,7 +104,7 @@ def test_a_lesson_does_not_depend_on_who_else_is_taught():
     together, alone = made(MLP, ids=(0, 5), lessons=12), made(MLP, ids=(5,), lessons=12)
     original = originals(MLP, ids=(5,))
     forget = small.images().take(small.FORGET)
-    answers = [flat(one.of([5]).answer(original.params, forget)) for one in (together, alone)]
+    answers = [flatten(one.of([5]).answer(original.params, forget)) for one in (together, alone)]
     assert torch.allclose(*answers, atol=1e-5)
     with pytest.raises(ValueError, match="no lesson for the models"):
         together.of([4])
@@ -112,15 +114,15 @@ def test_the_change_grows_with_the_odds_of_being_forgotten():
     """The same pictures twice have the same embedding; only how many are removed differs."""
     learned, original = made(lessons=20), originals()
     once = small.images().take(small.FORGET)
-    theta = flat(original.params)
-    change = [flat(learned.answer(original.params, part)) - theta for part in (once, once.join(once))]
+    theta = flatten(original.params)
+    change = [flatten(learned.answer(original.params, part)) - theta for part in (once, once.join(once))]
     assert torch.allclose(change[1] / (12 / 36), change[0] / (6 / 42), atol=1e-4)
 
 
 def test_the_order_of_the_forgotten_pictures_does_not_matter():
     learned, original = made(lessons=20), originals()
     one, other = (small.images().take(small.FORGET[order]) for order in (slice(None), [5, 0, 3, 1, 4, 2]))
-    assert torch.equal(*(flat(learned.answer(original.params, forget)) for forget in (one, other)))
+    assert torch.equal(*(flatten(learned.answer(original.params, forget)) for forget in (one, other)))
 
 
 def test_a_subset_makes_the_weights_and_the_data_count():
@@ -129,9 +131,9 @@ def test_a_subset_makes_the_weights_and_the_data_count():
     other = dataclasses.replace(original, params={k: v + 0.5 for k, v in original.params.items()})
     for settings, counts in (({"subset": 0.5}, True), ({}, False)):
         learned = made(MLP, lessons=20, **settings)
-        of = [unflat(flat(o.params)[:, :1].expand(1, learned.theta_centre.shape[1]), originals(MLP).params)
+        of = [unflatten(flatten(o.params)[:, :1].expand(1, learned.theta_centre.shape[1]), originals(MLP).params)
               for o in (original, other)]  # fmt: skip
-        change = [flat(learned.answer(params, forget)) - flat(params) for params in of]
+        change = [flatten(learned.answer(params, forget)) - flatten(params) for params in of]
         assert torch.allclose(*change, atol=1e-4) != counts
 
 
@@ -146,7 +148,7 @@ def test_it_is_read_back_as_it_was(architecture, regressor):
     learned = made(architecture, lessons=12, regressor=regressor)
     again = Lesson.read(learned.tensors(), learned.meta())
     original, forget = originals(architecture), small.images().take(small.FORGET)
-    assert torch.equal(*(flat(one.answer(original.params, forget)) for one in (learned, again)))
+    assert torch.equal(*(flatten(one.answer(original.params, forget)) for one in (learned, again)))
 
 
 @pytest.mark.parametrize("architecture", [LINEAR, MLP])
@@ -154,13 +156,13 @@ def test_it_is_read_back_as_it_was(architecture, regressor):
 def test_the_price_is_exact(architecture, subset, monkeypatch):
     """Catches a plan that promises fewer trainings than are done."""
     visited = []
-    honest = lessons._train
+    honest = pairs._train
 
     def spy(net, images, recipe, positions, *rest):
         visited.append(recipe.passes * recipe.epochs * positions.numel())
         return honest(net, images, recipe, positions, *rest)
 
-    monkeypatch.setattr(lessons, "_train", spy)
+    monkeypatch.setattr(pairs, "_train", spy)
     recipe = small.training()
     made(architecture, ids=(0, 1, 2), lessons=40, subset=subset, recipe=recipe)
     serves_all = lessons.shared(architecture.key)
@@ -173,7 +175,7 @@ def test_requests_are_of_all_sizes_and_some_are_of_similar_pictures():
     ones = IsolationKernel.of(x, psi=4, partitions=30, seed=0).ones(x, small.images().y)
     together = {}
     for share in (0.0, 1.0):
-        subsets, kept = lessons._requests(teaching(alike=share, subset=0.5, largest=0.25), ones, 3)
+        subsets, kept = pairs.draw_requests(teaching(alike=share, subset=0.5, largest=0.25), ones, 3)
         sizes = (~kept).sum(dim=1)
         assert (subsets.shape, int(sizes.min()), int(sizes.max())) == ((200, 24), 1, 6)
         assert all(len(set(row.tolist())) == 24 for row in subsets)

@@ -14,7 +14,7 @@ from engine.seeds import derive
 from engine.streams import Streams
 from engine.train import last, train
 from engine.unlearners import unlearners
-from engine.unlearners.relabel import salient, wrong
+from engine.unlearners.relabel import salient
 
 
 def originals(models=2, net=None, images=None):
@@ -78,12 +78,13 @@ def test_gradients_do_not_depend_on_batches(monkeypatch):
 
 def test_a_wrong_label_is_never_the_right_one_and_every_other_is_as_likely():
     y = torch.arange(5).repeat(400)[None]  # (1, 2000)
-    drawn = wrong(Streams(0, "test", [0], small.CPU), y, 5)
+    drawn = Streams(0, "test", [0], small.CPU).wrong_labels(y, 5)
     assert not (drawn == y).any()
     counts = torch.stack([torch.bincount(drawn[0][y[0] == c], minlength=5) for c in range(5)])  # (true, drawn)
     others = counts[~torch.eye(5, dtype=torch.bool)]
     assert others.min() > 60  # 100 expected, deviation 9
     assert others.max() < 140
+    assert torch.equal(Streams(0, "test", [0], small.CPU).wrong_labels(y[0], 5), drawn), "labels all models share"
 
 
 @pytest.mark.parametrize("key", ["random_labels", "amnesiac", "salun"])
@@ -107,11 +108,13 @@ def test_relabelling_lowers_the_true_label_on_the_forget_set_and_keeps_the_rest(
 def test_amnesiac_labels_are_drawn_once_and_random_labels_each_time(monkeypatch):
     seen = []
 
-    def note(streams, y, classes):
-        seen.append(y.shape[1])
-        return wrong(streams, y, classes)
+    draw = Streams.wrong_labels
 
-    monkeypatch.setattr("engine.unlearners.relabel.wrong", note)
+    def note(streams, y, classes):
+        seen.append(y.shape[-1])
+        return draw(streams, y, classes)
+
+    monkeypatch.setattr(Streams, "wrong_labels", note)
     run(unlearners()["amnesiac"](epochs=2, copies=4, batch_size=16), originals())
     assert seen == [4 * len(small.FORGET)]
     seen.clear()

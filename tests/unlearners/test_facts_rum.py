@@ -28,7 +28,7 @@ def original():
 
 def request(original, reads=None):
     task = small.task(original.net, small.images(), reads or unlearners()["rum"].card.reads)
-    return dataclasses.replace(task, _memorisation={"halves": SCORES})
+    return dataclasses.replace(task, _reads={"memorisation scores": lambda _: SCORES})
 
 
 def numbers(images):
@@ -153,11 +153,9 @@ def test_a_part_grants_no_more_than_the_task(original):
     with pytest.raises(NotDeclared):
         _ = part.forget
     with pytest.raises(NotDeclared):
-        part.memorisation("halves")
-    with pytest.raises(ValueError, match="halves"):
-        task.part(torch.tensor([0]), kept=torch.tensor([1]), reads=task.reads).memorisation("halves")
-    with pytest.raises(ValueError, match="confidence"):
-        task.memorisation("confidence")
+        part.read("memorisation scores", original)
+    with pytest.raises(ValueError, match="memorisation scores"):
+        task.part(torch.tensor([0]), kept=torch.tensor([1]), reads=task.reads).read("memorisation scores", original)
 
 
 def test_what_its_method_refuses_is_refused_before_the_run(monkeypatch):

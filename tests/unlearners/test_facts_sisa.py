@@ -14,14 +14,16 @@ from engine.experiment import resolve
 from engine.jobs import Job
 from engine.knobs import BadSetting
 from engine.models import architectures
+from engine.record import TrainingRecord
 from engine.records import Recipe, Training
+from engine.scope import trained
 from engine.sharding import cut, expected_cost, first_touched
 from engine.store import Store
-from engine.task import ForgetTask, NotDeclared, Sharded
+from engine.stored import load_ensemble
+from engine.task import ForgetTask, NotDeclared
 from engine.train import last, train
 from engine.unlearners import unlearners
 from engine.work import run_job
-from engine.work.reading import load_ensemble
 
 FEW = {"logistic": {}, "mlp": {"hidden": 8}, "cnn": {"channels": 4}, "resnet9": {"width": 4}}
 
@@ -52,6 +54,10 @@ class Case:
             self.looked_at.append(slice_)
             return self.slices[slice_]
 
+        def record(original):
+            about = {"size": len(self.images), "forget": self.gone.nonzero()[:, 0], "seed": 0, "role": "original"}
+            return TrainingRecord(original=original, training=self.recipe, _after=after, **about)
+
         return ForgetTask(
             net=self.net,
             training=self.recipe,
@@ -60,7 +66,7 @@ class Case:
                 "_forget": self.images.take(self.gone.nonzero()[:, 0]),
                 "_retain": self.images.take(self.kept),
                 "_numbers": self.kept,
-                "_sharded": lambda _: Sharded(0, "original", after),
+                "_reads": {"training record": record},
                 **changes,
             },
         )
@@ -318,16 +324,15 @@ def test_from_a_recipe_to_the_store_and_back(tmp_path, strategy):
     from engine.data import datasets
 
     data = datasets()["digits"]().load(store.data_cache, lambda *_: None)
-    spec = experiment.original_spec(data.hash)
-    method = next(m for m in experiment.methods if m.key == "sisa")
-    forget_hash = next(j for j in plan.jobs if j.kind == "unlearned").spec["forget"]
-    unlearned = store.artefact("unlearned", experiment.unlearned_spec(data.hash, forget_hash, method))
+    spec = trained(experiment.recipe, data.hash, "original")
+    forgetting = next(j for j in plan.jobs if j.kind == "unlearned" and j.method == "sisa")
+    forget_hash = forgetting.spec.forget
+    unlearned = forgetting.spec.artefact(store)
     # The truth: trained on the rest, with the original's seed and role, under a name of its own.
     truth = Job(
-        "trained",
-        {**spec, "subset": f"without:{forget_hash}"},
+        dataclasses.replace(spec, subset=f"without:{forget_hash}"),
         "00000-00003",
-        inputs={"dataset": {"key": "digits"}, "strategy": strategy, "forget": plan.forget.tolist()},
+        inputs={"dataset": {"key": "digits"}, "strategy": strategy, "forget": plan.forget_set},
     )
     run_job(store, truth, Quiet(), small.CPU)
     wanted, wanted_margins = load_ensemble(store, data, truth.spec, truth.part, small.CPU)
@@ -341,16 +346,16 @@ def test_from_a_recipe_to_the_store_and_back(tmp_path, strategy):
     assert all(np.array_equal(again[name], tensor.numpy()) for name, tensor in wanted.tensors().items())
     costs = [unlearned.read(p).json("meta")["cost"] for p in ("00000-00003", "00003-00005")]
     final = next(j for j in plan.jobs if j.kind == "evaluation" and j.method == "sisa" and plan.rows[j.id].final)
-    rows = store.artefact("evaluation", final.spec).read("whole").json("rows")
-    oracles = store.artefact("trained", experiment.oracle_spec(data.hash, forget_hash))
+    rows = final.spec.artefact(store).read("whole").json("rows")
+    oracles = trained(experiment.recipe, data.hash, "oracle", forget_hash).artefact(store)
     retrains = [oracles.read(p).json("meta")["cost"] for p in ("00000-00003", "00003-00005")]
     assert costs[0] != costs[1], "chance decides, so every chunk counts"
     (said,) = {row["compute"] for row in rows if row["split"] == "forget"}
     assert said == pytest.approx(np.average(costs, weights=[3, 2]) / np.average(retrains, weights=[3, 2]))
     assert said < 1
-    assert store.artefact("trained", spec).read("00000-00003").tensors("slices")
+    assert spec.artefact(store).read("00000-00003").tensors("slices")
     with pytest.raises(Exception, match="has no slices"):
-        store.artefact("trained", experiment.oracle_spec(data.hash, forget_hash)).read("00000-00003").tensors("slices")
+        oracles.read("00000-00003").tensors("slices")
 
 
 @pytest.mark.parametrize("key", ["retrain", "partial_retrain"])

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 
 from engine.data import datasets
 from engine.descent import Stepper
+from engine.images import Images
 from engine.knobs import BadSetting
 from engine.models import architectures
 from engine.streams import Streams
-from engine.task import ForgetTask, Images
+from engine.task import ForgetTask
 from engine.train import last, train
 from engine.unlearners import unlearners
 from engine.unlearners.unsir import learn_noise

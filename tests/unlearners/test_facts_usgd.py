@@ -1,5 +1,7 @@
 """Facts of unrolling SGD that only a right implementation satisfies."""
 
+import dataclasses
+
 import pytest
 import small
 import torch
@@ -9,8 +11,9 @@ from engine.descent import learning_rate
 from engine.gradients import mean_gradient, weighted_gradient
 from engine.losses import cross_entropy
 from engine.models import architectures
+from engine.record import uses
 from engine.streams import Streams
-from engine.train import last, train, uses
+from engine.train import last, train
 from engine.unlearners import unlearners
 
 LINEAR = architectures()["logistic"]()
@@ -117,6 +120,19 @@ def test_each_model_has_its_own_weights():
     assert all((v[1] == 0).all() for v in found.values())
     single = mean_gradient(original, cross_entropy, images.take(torch.tensor([3])))
     assert all(torch.allclose(found[k][0], single[k][0], atol=1e-6) for k in found)
+
+
+def test_models_one_after_the_other_have_the_same_loss():
+    """Catches a loop over models that leaves out label smoothing and SD loss."""
+    images, original = trained(small.training())
+    weights = torch.rand(2, 48, generator=torch.Generator().manual_seed(0))
+    stacked, looped = (
+        weighted_gradient(
+            dataclasses.replace(original, strategy=s), images, weights, label_smoothing=0.3, deviation=0.5
+        )
+        for s in ("stacked", "looped")
+    )
+    assert all(torch.allclose(stacked[k], looped[k], atol=1e-5) for k in stacked)
 
 
 def test_scale_zero_leaves_everything():

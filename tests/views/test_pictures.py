@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import engine.data
+from engine.data import make_dataset
 from engine.data.base import image_data
 from engine.data.decoded import keep, whole
 from engine.data.digits import Digits
 from engine.pictures import Pictures, find
+from engine.registry import discover
 from engine.store import Store
 
 
@@ -66,6 +69,46 @@ def test_pictures_are_found_by_hash_among_decoded_copies_and_embedded_sets(tmp_p
     assert find(store, "0" * 32) is None
 
 
+TOY = """
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.data.base import Dataset, image_data
+from engine.records import Card
+
+
+@dataclass(frozen=True)
+class Toy(Dataset):
+    key = "toy"
+    card = Card(name="Toy", summary="Two shades of grey.", family="embedded")
+
+    def load(self, cache, progress):
+        x = np.repeat(np.array([10, 200], np.uint8), 4).reshape(8, 1, 1, 1)
+        y = np.repeat([0, 1], 4)
+        return image_data(name="toy", classes=("dark", "light"), x_train=x, y_train=y, x_test=x[2:6], y_test=y[2:6])
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A data set that comes with the program, in a file of its own and with no other file changed."""
+    (tmp_path / "toy_grey.py").write_text(TOY)
+    monkeypatch.setattr(engine.data, "__path__", [*engine.data.__path__, str(tmp_path)])
+    discover.cache_clear()
+    yield make_dataset({"key": "toy"})
+    sys.modules.pop("engine.data.toy_grey")
+    discover.cache_clear()
+
+
+def test_a_new_embedded_data_set_has_its_pictures(tmp_path, toy):
+    """Catches a list of the data sets that come with the program."""
+    store = Store.open(tmp_path / "store")
+    pictures = find(store, toy.load(store.data_cache, lambda *_: None).hash)
+    assert pictures.pixels(7).item() == 200
+    assert pictures.class_name(8) == "dark"
+
+
 def test_a_damaged_note_is_passed_over(tmp_path):
     store = Store.open(tmp_path / "store")
     (store.data_cache / "folder" / "bad").mkdir(parents=True)
@@ -74,7 +117,10 @@ def test_a_damaged_note_is_passed_over(tmp_path):
 
 
 def test_no_torch_is_needed():
-    code = "import sys, engine.pictures, engine.views.headline, engine.theme; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, engine.pictures, engine.views.headline, engine.theme; engine.pictures.datasets(); "
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
 
 
