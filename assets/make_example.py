@@ -36,7 +36,7 @@ def main() -> None:
     else:
         raise SystemExit("no finished run with oracle matching and do nothing; run the demo first")
     payload = found[METHOD].payload
-    spec, forget = payload["spec"], np.asarray(payload["forget"])
+    spec, forget = payload["spec"], store.artefact("forget", payload["forget"]).read("whole").array("indices")
 
     def values(row: str, name: str) -> np.ndarray:
         return store.artefact("evaluation", found[row].payload["spec"]).read("whole").array(name)[forget]

@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -111,9 +110,8 @@ def demo(browser: Browser, address: str, store: Path) -> tuple[str, str]:
         page.close()
     result = queue.results(done[0])[0].payload
     data = result["spec"]["unlearned"]["original"]["data"]
-    saved = shelf.save(
-        data_hash=data, data_name="Handwritten digits", indices=np.array(result["forget"]), name="Demo: random 50"
-    )
+    indices = Store.open(store).artefact("forget", result["forget"]).read("whole").array("indices")
+    saved = shelf.save(data_hash=data, data_name="Handwritten digits", indices=indices, name="Demo: random 50")
     return done[0], saved.id
 
 

@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks._common import hardware  # noqa: E402 - the project lies above this folder
 from engine.analysis_jobs import answerable  # noqa: E402
 from engine.data import make_dataset  # noqa: E402
+from engine.plan import make_plan  # noqa: E402
 from engine.store import Store  # noqa: E402
 from engine.work import run_job  # noqa: E402
 
@@ -60,7 +61,7 @@ def main() -> None:
             ("umap", {"key": "map", "layout": "umap"}),
         ):
             question = {"analysis": analysis, "recipe": {"dataset": choice}}
-            while isinstance(planned := answerable(question, store, "cpu"), tuple):
+            while isinstance(planned := answerable(question, store, lambda e: make_plan(e, store, "cpu")), tuple):
                 for job in planned:  # the data set, which is noted once
                     run_job(store, job, Quiet(), torch.device("cpu"))
             start = time.perf_counter()

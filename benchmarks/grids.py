@@ -26,6 +26,7 @@ from benchmarks._common import hardware  # noqa: E402 - beside this folder
 from benchmarks.methods import PAGE, engine, look_closer  # noqa: E402
 from engine.claims import off_label  # noqa: E402
 from engine.experiment import misfits  # noqa: E402
+from engine.metrics import headline  # noqa: E402
 from engine.records import Recipe  # noqa: E402
 from engine.unlearners import unlearners  # noqa: E402
 
@@ -72,7 +73,7 @@ def measure(store: Path, model: str, forget: str, methods: list[str], models: in
     rows: dict[str, dict[str, Any]] = {}
     for one in found["results"]:
         row = rows.setdefault(one["method"], {})
-        row |= {f"klom_{one['split']}": one["klom_p95"], f"accuracy_{one['split']}": one["accuracy"]}
+        row |= {f"klom_{one['split']}": one[headline().key], f"accuracy_{one['split']}": one["accuracy"]}
         row |= {"compute": one["compute"]}
     for method, reason in found["stopped"].items():
         rows.setdefault(method, {})["stopped"] = reason
@@ -103,7 +104,7 @@ def measure(store: Path, model: str, forget: str, methods: list[str], models: in
                 "short": claimed and one["klom_forget"] > nothing,
             }
         )  # fmt: skip
-    floor = {"method": "(floor)", **{f"klom_{split}": value["klom_p95"] for split, value in found["floor"].items()}}
+    floor = {"method": "(floor)", **{f"klom_{split}": value[headline().key] for split, value in found["floor"].items()}}
     return [*best, floor]
 
 

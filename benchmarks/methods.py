@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks._common import hardware  # noqa: E402 - beside this folder
 from engine.data import datasets  # noqa: E402
 from engine.experiment import misfits  # noqa: E402
+from engine.metrics import headline  # noqa: E402
 from engine.queue import Queue  # noqa: E402
 from engine.records import Recipe  # noqa: E402
 from engine.store import Store  # noqa: E402
@@ -69,7 +70,7 @@ def measure(
     rows: dict[str, dict[str, Any]] = {}
     for one in found["results"]:
         row = rows.setdefault(one["method"], {"method": one["method"]})
-        row |= {f"klom_{one['split']}": one["klom_p95"], f"accuracy_{one['split']}": one["accuracy"]}
+        row |= {f"klom_{one['split']}": one[headline().key], f"accuracy_{one['split']}": one["accuracy"]}
         row |= {"seconds": one["seconds"], "compute": one["compute"], "models": one["models"]}
     for method, reason in found["stopped"].items():
         rows.setdefault(method, {"method": method})["stopped"] = reason
@@ -78,7 +79,7 @@ def measure(
     for method, choice in zip(submitted.methods_ids(), submitted.methods, strict=True):
         if method != choice.key and method in rows:  # listed more than once: what sets it apart
             rows[method]["method"] = f"{choice.key} {choice.settings.get('share', '')}".strip()
-    floor = {"method": "(floor)", **{f"klom_{split}": value["klom_p95"] for split, value in found["floor"].items()}}
+    floor = {"method": "(floor)", **{f"klom_{split}": value[headline().key] for split, value in found["floor"].items()}}
     return [*rows.values(), floor]
 
 

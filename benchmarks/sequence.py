@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks._common import hardware  # noqa: E402 - beside this folder
 from benchmarks.methods import engine  # noqa: E402
+from engine.metrics import headline  # noqa: E402
 
 SEQUENCES = ("class:3 class:5 class:8", " ".join(["random:144"] * 5))
 METHODS = "do_nothing,neg_grad_plus,scrub,unsir,salun,oracle_matching,partial_retrain:share=0.5"
@@ -52,10 +53,10 @@ def table(found: list[dict[str, Any]]) -> list[str]:
             here = [rows.get((one["request"], of, split), {}).get(what) for one in found]
             return " ".join("-" if value is None else f"{scale * value:.{digits}f}" for value in here)
 
-        cells = [said(split, "klom_p95") for split in SPLITS]
+        cells = [said(split, headline().key) for split in SPLITS]
         cells += [said(split, "accuracy", 100, 0) for split in SPLITS[:3]]
         lines.append(f"| `{method}` | " + " | ".join([*cells, said("forget", "compute", digits=2)]) + " |")
-    floors = [[one["floor"].get(split, {}).get("klom_p95") for one in found] for split in SPLITS]
+    floors = [[one["floor"].get(split, {}).get(headline().key) for one in found] for split in SPLITS]
     cells = [" ".join("-" if value is None else f"{value:.1f}" for value in floor) for floor in floors]
     lines.append("| (floor) | " + " | ".join(cells) + " | | | | |")
     stopped = {method: why for one in found for method, why in one["stopped"].items()}

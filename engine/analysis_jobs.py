@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from engine.experiment import Experiment, as_choice, resolve
 from engine.jobs import Job, part_models
 from engine.knobs import BadSetting
 from engine.models.sharded import net_for
-from engine.plan import Plan, Row, data_info, data_job, make_plan
+from engine.plan import Plan, Row, data_info, data_job
 from engine.prerequisites import fragments, wanted
 from engine.records import Recipe
 from engine.specs import WHOLE, Analysed, Explored
@@ -42,8 +42,12 @@ class Answerable:
         return {"kind": first.kind, "spec": first.spec.plain, "parts": parts, "models": self.models}
 
 
-def answerable(asked: Asked, store: Store, device: str) -> Answerable | tuple[Job, ...]:
+def answerable(
+    asked: Asked, store: Store, planned: Callable[[Experiment], Plan | None]
+) -> Answerable | tuple[Job, ...]:
     """Return the jobs of an analysis, or those that must be done before they can be named.
+
+    ``planned`` returns the plan of a recipe, or None while it is being made: then no job is missing, but look again.
 
     Raises:
         BadSetting: there is no such analysis, method or point, or nothing to measure on such networks; in one sentence.
@@ -55,7 +59,9 @@ def answerable(asked: Asked, store: Store, device: str) -> Answerable | tuple[Jo
         return (data_job(experiment),)
     if analysis.about == "data" and not analysis.roles():
         return _of_data(analysis, experiment, info, None)
-    plan = make_plan(experiment, store, device)
+    plan = planned(experiment)
+    if plan is None:
+        return ()
     if analysis.about == "data":
         original = plan.originals()
         return plan.jobs if original is None else _of_data(analysis, experiment, info, original)

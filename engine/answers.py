@@ -19,6 +19,7 @@ Or ``error``, in words. Whatever must be computed first is an ordinary job whose
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
@@ -39,10 +40,10 @@ from engine.plan import (
     data_info,
     data_job,
     forget_set,
-    make_plan,
     probe_job,
     probed,
 )
+from engine.planner import Planner
 from engine.queue import Queue
 from engine.records import Choice, Recipe, Training
 from engine.specs import WHOLE, TableSpec
@@ -50,98 +51,130 @@ from engine.store import Store, StoreError
 
 JOB_SECONDS = 0.1
 """What every job costs besides its arithmetic: its turn, reading, writing."""
-TELL = 0.5
+NOTED = 0.5
 """Seconds between notes on how far the work on a question is."""
 
 Answer = dict[str, Any]
 
 
-class Doing(Protocol):
-    """Whoever does jobs that no run asked for."""
+@dataclass
+class Waiting:
+    """A question that is not answered: the ``jobs`` under way for it, and how many ``steps`` are missing in all.
 
-    def want(self, job: Job) -> None:
-        """Have the job done."""
+    ``looked`` and ``noted`` say when it was last looked at and its progress last noted, in seconds of the clock.
+    """
 
-    def unwant(self, job_id: str) -> None:
-        """Stop it unless somebody else wants it."""
+    jobs: tuple[str, ...] = ()
+    steps: int = 0
+    looked: float = -math.inf
+    noted: float = -math.inf
 
-    def refusal(self, job_id: str) -> str:
-        """Return why it failed, once; empty if it did not."""
 
-    def told(self, job_id: str) -> tuple[float, str, float]:
-        """Return share, message and seconds so far."""
+class JobRunner(Protocol):
+    """Runs jobs outside any run."""
+
+    def start_job(self, job: Job) -> None:
+        """Start a job unless it is under way."""
+
+    def stop_job(self, job_id: str) -> None:
+        """Stop a job unless a run needs it."""
+
+    def failure_of(self, job_id: str) -> str:
+        """Return why a job failed, once; empty if it did not."""
+
+    def progress_of(self, job_id: str) -> tuple[float, str, float] | None:
+        """Return share, message and seconds so far of a job, None if it is not under way."""
 
 
 @dataclass
 class Answers:
-    """Answers the questions in a queue; each look either answers, or has the next missing jobs done."""
+    """Answers the questions in a queue; each look either answers, or starts the next missing jobs.
+
+    A question whose jobs are under way is not looked at again before one of them is over.
+    """
 
     store: Store
     queue: Queue
-    doing: Doing
-    device: str
+    runner: JobRunner
+    planner: Planner
     workers: Sized
-    _waiting: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _told: dict[str, float] = field(default_factory=dict)
+    _waiting: dict[str, Waiting] = field(default_factory=dict)
 
-    def serve(self) -> None:
-        """Look at every question once."""
+    def serve(self, seconds: float) -> bool:
+        """Look at questions for about so many seconds, and return whether that was enough for all of them.
+
+        Those that were looked at longest ago come first.
+        """
+        begun = time.monotonic()
         for question in self.queue.withdrawn():
             self._withdraw(question)
-        asked = self.queue.questions()
-        for gone in set(self._waiting) - {question for question, _ in asked}:
-            self._done(gone)
-        for question, request in asked:
-            try:
-                found = self._answer(request)
-            except (DataError, ForgetError, MetricError, BadSetting, StoreError) as error:
-                found = {"error": str(error)}
-            except (KeyError, TypeError, AttributeError):  # not worth a compute process
-                found = {"error": "the question is not complete; ask again from the page"}
-            if isinstance(found, tuple):
-                found = self._wait(question, found)
-            if found is not None:
-                self._done(question)
-                self.queue.answer(question, found)
+        requests = dict(self.queue.questions())
+        self._waiting = {question: one for question, one in self._waiting.items() if question in requests}
+        idle = Waiting()
+        for question in sorted(requests, key=lambda question: self._waiting.get(question, idle).looked):
+            if time.monotonic() - begun > seconds:
+                return False
+            waiting = self._waiting.setdefault(question, Waiting())
+            waiting.looked = time.monotonic()
+            if waiting.jobs and all(self.runner.progress_of(job_id) for job_id in waiting.jobs):
+                self._note_progress(question, waiting)
+            else:
+                self._look(question, requests[question])
+        return True
+
+    def _look(self, question: str, request: Mapping[str, Any]) -> None:
+        """Answer a question, or start the jobs that must be done before."""
+        try:
+            answer = self._answer(request)
+        except (DataError, ForgetError, MetricError, BadSetting, StoreError) as error:
+            answer = {"error": str(error)}
+        except (KeyError, TypeError, AttributeError):  # not worth a compute process
+            answer = {"error": "the question is not complete; ask again from the page"}
+        if isinstance(answer, tuple):
+            answer = self._wait(question, answer)
+        if answer is not None:
+            del self._waiting[question]
+            self.queue.answer(question, answer)
 
     def _withdraw(self, question: str) -> None:
-        others = {job for other, jobs in self._waiting.items() if other != question for job in jobs}
-        for job_id in self._waiting.get(question, ()):
+        waiting = self._waiting.pop(question, Waiting())
+        others = {job_id for other in self._waiting.values() for job_id in other.jobs}
+        for job_id in waiting.jobs:
             if job_id not in others:
-                self.doing.unwant(job_id)
-        self._done(question)
+                self.runner.stop_job(job_id)
         self.queue.drop(question)
 
-    def _done(self, question: str) -> None:
-        self._waiting.pop(question, None)
-        self._told.pop(question, None)
-
     def _wait(self, question: str, missing: tuple[Job, ...]) -> Answer | None:
-        """Have missing jobs done that can begin; return an error if one was refused."""
+        """Start the missing jobs that can begin; return an error if one failed."""
         ids = {job.id for job in missing}
         for job in missing:
-            refused = self.doing.refusal(job.id)
-            if refused:
-                return {"error": refused}
+            if failure := self.runner.failure_of(job.id):
+                return {"error": failure}
         ready = [job for job in missing if not ids & set(job.needs)]
         for job in ready:
-            self.doing.want(job)
-        self._waiting[question] = tuple(job.id for job in ready)
-        now = time.monotonic()
-        if ready and now - self._told.get(question, -TELL) >= TELL:
-            self._told[question] = now
-            share, message, seconds = self.doing.told(ready[0].id)
-            left = len(missing)
-            self.queue.tell(question, {"share": share, "message": message, "seconds": seconds, "steps": left})
+            self.runner.start_job(job)
+        waiting = self._waiting[question]
+        waiting.jobs, waiting.steps = tuple(job.id for job in ready), len(missing)
+        self._note_progress(question, waiting)
         return None
+
+    def _note_progress(self, question: str, waiting: Waiting) -> None:
+        now = time.monotonic()
+        progress = self.runner.progress_of(waiting.jobs[0]) if waiting.jobs else None
+        if progress is not None and now - waiting.noted >= NOTED:
+            waiting.noted = now
+            share, message, seconds = progress
+            self.queue.note_progress(
+                question, {"share": share, "message": message, "seconds": seconds, "steps": waiting.steps}
+            )
 
     def _answer(self, request: Mapping[str, Any]) -> Answer | tuple[Job, ...]:
         """Return the answer, or the jobs that must be done before it can be given."""
         kind = request.get("kind")
         if kind == "estimate":
             recipe = Recipe.from_json(request["recipe"])
-            wanted = recipe.sequence() if request.get("sequence") else (recipe,)
-            return self._estimate([resolve(one) for one in wanted])
+            recipes = recipe.sequence() if request.get("sequence") else (recipe,)
+            return self._estimate([resolve(one) for one in recipes])
         if kind == "misfits":
             training = Training.from_settings(dict(request["training"]))
             return {"misfits": misfits(Choice.from_json(request["model"], "model"), training)}
@@ -155,6 +188,11 @@ class Answers:
             return self._analysis(request)
         raise BadSetting(f"there is no question of the kind {kind!r}")
 
+    def _plan(self, experiment: Experiment, *, suppose: bool = False) -> Plan | None:
+        """Return the plan of a recipe, None while it is being made: no job is missing then, but look again."""
+        planned = self.planner.soon(experiment, suppose=suppose)
+        return None if planned is None else planned.plan
+
     def _missing(self, *jobs: Job) -> tuple[Job, ...]:
         return tuple(job for job in jobs if not job.done(self.store))
 
@@ -166,11 +204,16 @@ class Answers:
         misfit = experiment.architecture.misfit(tuple(info["shape"]))
         if misfit:
             return {"error": misfit}
-        probe = probe_job(experiment, info, self.device)
+        probe = probe_job(experiment, info, self.planner.device)
         measured = probed(probe, self.store)
         if measured is None:
             return (probe,)
-        plans = [make_plan(one, self.store, self.device, suppose=True) for one in sequence]
+        plans: list[Plan] = []
+        for one in sequence:
+            plan = self._plan(one, suppose=True)
+            if plan is None:
+                return ()
+            plans.append(plan)
         return estimate(plans, measured, self.store, workers=len(self.workers))
 
     def _data(self, experiment: Experiment) -> Answer | tuple[Job, ...]:
@@ -187,7 +230,9 @@ class Answers:
         return dict(artefact.read(WHOLE).json("look")) if artefact.has(WHOLE) else (job,)
 
     def _forget(self, experiment: Experiment) -> Answer | tuple[Job, ...]:
-        plan = make_plan(experiment, self.store, self.device)
+        plan = self._plan(experiment)
+        if plan is None:
+            return ()
         info = data_info(experiment, self.store)
         found = forget_set(experiment, self.store, info) if info is not None else None
         if found is not None:
@@ -205,7 +250,7 @@ class Answers:
         return self._missing(*before, *choosing)
 
     def _analysis(self, request: Mapping[str, Any]) -> Answer | tuple[Job, ...]:
-        asked = answerable(request, self.store, self.device)
+        asked = answerable(request, self.store, self._plan)
         if isinstance(asked, tuple):
             return self._missing(*asked)
         missing = self._missing(*asked.before, *asked.jobs) if self._missing(*asked.jobs) else ()

@@ -11,6 +11,7 @@ A configurable thing is a frozen dataclass that derives from :class:`Configured`
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import typing
 from collections.abc import Mapping
@@ -111,8 +112,9 @@ class Configured:
             object.__setattr__(self, field.name, value)
 
     @classmethod
+    @functools.cache
     def fields(cls) -> tuple[Field, ...]:
-        """Return the knobs of this class in the order they are declared.
+        """Return the knobs of this class in the order they are declared; worked out once per class.
 
         Raises:
             TypeError: a field lacks a knob or has a type other than int, float, bool or str.

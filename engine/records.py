@@ -64,15 +64,18 @@ class Card:
         return {**dataclasses.asdict(self), "reads": list(self.reads), "claims": list(self.claims)}
 
 
+REFERENCES = ("", "do nothing", "retrain", "partial retrain")
+"""Kinds of reference, there to be compared with; a method that is tried is none."""
+
+
 @dataclass(frozen=True)
 class MethodFacts:
     """What a view must know of a method with its settings besides its name.
 
-    ``starts`` is where its step 0 stands, "original" or "fresh"; ``reference`` the kind of reference it is, "do
-    nothing", "retrain" or "partial retrain", and empty for a method that is tried.
+    ``starts`` is where its step 0 stands, "original" or "fresh"; ``reference`` one of :data:`REFERENCES`.
     """
 
-    key: str
+    key: str = ""
     starts: str = "original"
     reference: str = ""
 

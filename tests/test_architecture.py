@@ -15,8 +15,8 @@ LEARNING = (
     *("halves", "memorisation", "isolation", "lesson", *FAMILIES),
 )
 RUNNING = (
-    *("experiment", "plan", "jobs", "work", "worker", "cluster", "answers", "compute", "launch", "catalog", "demo"),
-    *("analysis_jobs", "store", "queue", "cli", "__main__"),
+    *("experiment", "plan", "jobs", "work", "worker", "cluster", "answers", "compute", "planner"),
+    *("analysis_jobs", "store", "queue", "cli", "__main__", "launch", "catalog", "demo"),
 )
 SHOWING = ("views", "theme", "pictures", "rows")
 TORCH_FREE = (

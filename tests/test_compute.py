@@ -16,8 +16,10 @@ import pytest
 from engine.cli import main
 from engine.forget.indices import read_numbers
 from engine.launch import compute_running
+from engine.metrics import headline
+from engine.metrics.scores import Scores
 from engine.queue import Queue
-from engine.records import Recipe
+from engine.records import Recipe, canonical
 from engine.store import Store
 from engine.store.measurements import answered
 
@@ -81,6 +83,12 @@ def files(store, pattern):
     return {f.relative_to(store.path): f.read_bytes() for f in sorted((store.path / "artefacts").rglob(pattern))}
 
 
+def removed(store, payload):
+    """Return the training pictures a result's run forgets, and those that earlier requests removed."""
+    part = store.artefact("forget", payload["forget"]).read("whole")
+    return part.array("indices").tolist(), part.array("earlier").tolist() if "earlier.npy" in part.files else []
+
+
 def test_the_command_line_gives_the_promised_json_and_repeats_it(tmp_path):
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(recipe("--methods", "do_nothing,oracle_matching:epochs=1")))
@@ -90,8 +98,8 @@ def test_the_command_line_gives_the_promised_json_and_repeats_it(tmp_path):
         (m, s) for m in ("do_nothing", "oracle_matching") for s in ("forget", "retain", "test")
     ]
     for row in first["results"]:
-        assert {"klom_mean", "klom_p95", "low", "high", "accuracy", "seconds", "compute"} <= row.keys()
-        assert row["low"] <= row["klom_p95"] <= row["high"]
+        assert {"klom_mean", "accuracy", "accuracy_gap", "tow", "seconds", "compute"} <= row.keys()
+        assert row["klom_p95_low"] <= row["klom_p95"] <= row["klom_p95_high"]
     assert set(first["floor"]) == {"forget", "retain", "test"}
     assert {r["compute"] for r in first["results"] if r["method"] == "do_nothing"} == {0.0}
 
@@ -241,7 +249,7 @@ def test_a_question_taken_back_ends_its_work(serving):
     queue = Queue(serving.queue_path)
     by_umap = {"key": "map", "layout": "umap"}
     question = queue.ask({"kind": "analysis", "analysis": by_umap, "recipe": {"dataset": {"key": "digits"}}})
-    until(lambda: queue.asked(question), "work to begin")
+    until(lambda: queue.question_progress(question), "work to begin")
     queue.withdraw(question)
     until(lambda: not queue.withdrawn(), "the work to end", seconds=20)
     assert queue.answer_to(question) is None
@@ -271,7 +279,10 @@ def test_frames_come_while_a_chunk_is_worked_on_and_beside_references(serving):
     assert path.shape == (len(method.frames), len(points))
     assert np.allclose(path[-1], part.array("margins")[:, points].mean(axis=0), atol=1e-4), "it ends at the result"
     oracle = serving.artefact("trained", spec["oracle"]).read(method.chunk)
-    forget = queue.results(run)[0].payload["forget"]
+    payload = queue.results(run)[0].payload
+    forget, _ = removed(serving, payload)
+    assert len(forget) > 10
+    assert canonical(forget)[1:-1] not in canonical(payload), "a sweep would hold the list once per method"
     level = next(r for r in rows if r.method_id == "@oracle" and r.chunk == method.chunk).frames[0]
     assert level["cost"] == oracle.json("meta")["cost"] > 0, "what a retrain takes, to compare with"
     shown = level["forget"]
@@ -343,8 +354,8 @@ def test_stored_margins_are_what_klom_is_made_of(serving, tmp_path):
     )
     stored = serving.artefact("evaluation", spec).read("whole").array("klom")
     assert np.allclose(found["per_point"], stored)
-    test = next(r for r in payload["rows"] if r["split"] == "test")
-    assert np.quantile(stored[payload["train"] :], 0.95) == pytest.approx(test["klom_p95"])
+    p95 = Scores.from_json(payload["scores"]).value(headline(), "test")
+    assert np.quantile(stored[payload["train"] :], 0.95) == pytest.approx(p95)
 
 
 def test_what_a_method_makes_on_its_way_can_be_asked_for(serving):
@@ -379,8 +390,8 @@ def test_the_requests_of_a_sequence_are_done_once_and_each_has_its_own_curves(se
     gone: set[int] = set()
     for run in runs:
         result = next(row for row in queue.results(run) if row.method_id == "gradient_descent")
-        forget = result.payload["forget"]
-        assert set(result.payload.get("earlier", [])) == gone
+        forget, earlier = removed(serving, result.payload)
+        assert set(earlier) == gone
         assert not gone & set(forget)
         gone |= set(forget)
         for row in queue.frames(run, "gradient_descent"):

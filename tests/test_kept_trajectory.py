@@ -145,5 +145,5 @@ def test_a_run_with_early_stopping_counts_what_was_trained(tmp_path):
         assert frames[-1]["step"] == frames[-1]["total"], "the frame of the end is there"
         assert part.array("trajectory").shape[0] == len(frames)
     for part in parts(store, plan, "evaluation"):
-        rows = part.json("rows")
+        rows = part.json("scores")["rows"]
         assert rows

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from engine.queue import FINISHED, STATUSES, Queue, RunRow, Shelf, fair
 from engine.queue import database as database_module
+from engine.queue.database import SCHEMA_VERSION
 from engine.records import canonical
 from engine.store import StoreError, this_host
 
@@ -89,7 +90,7 @@ def test_runs_newest_first_and_unfinished_oldest_first(queue: Queue) -> None:
 def test_write_ahead_log_is_on(queue: Queue) -> None:
     with contextlib.closing(sqlite3.connect(queue.path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
 def test_no_connection_stays_open(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +105,20 @@ def test_no_connection_stays_open(queue: Queue, monkeypatch: pytest.MonkeyPatch)
     for connection in opened:
         with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
             connection.execute("SELECT 1")
+
+
+def test_while_the_log_is_kept_open_no_call_folds_it_up(queue: Queue) -> None:
+    log = queue.path.with_name(queue.path.name + "-wal")
+    queue.submit(RECIPE, session="a")
+    assert not log.exists()
+    with queue.log_open():
+        run_id = queue.submit(RECIPE, session="a")
+        assert log.stat().st_size > 0
+        assert Queue(queue.path).run(run_id).status == "queued"
+    assert not log.exists()
+    queue.path.unlink()
+    with pytest.raises(StoreError), queue.log_open():
+        pass
 
 
 ALLOWED = {
@@ -234,19 +249,19 @@ def test_questions_are_asked_worked_on_answered_and_taken_back(queue: Queue) -> 
     request = {"kind": "data", "dataset": {"key": "digits"}}
     first = queue.ask(request)
     assert queue.questions() == [(first, request)]
-    assert queue.asked(first) == {}
-    queue.tell(first, {"share": 0.5, "message": "reading", "seconds": 2})
-    assert queue.asked(first)["share"] == 0.5
+    assert queue.question_progress(first) == {}
+    queue.note_progress(first, {"share": 0.5, "message": "reading", "seconds": 2})
+    assert queue.question_progress(first)["share"] == 0.5
     assert queue.answer_to(first) is None
     queue.answer(first, {"info": 1})
     assert queue.answer_to(first) == {"info": 1}
-    assert (queue.asked(first), queue.questions()) == (None, [])
+    assert (queue.question_progress(first), queue.questions()) == (None, [])
     assert queue.ask(request, afresh=False) == first
     assert queue.answer_to(first) == {"info": 1}, "a sign that somebody waits keeps the answer"
     assert queue.ask(request) == first
     assert queue.answer_to(first) is None, "asking afresh drops it"
     queue.withdraw(first)
-    assert (queue.withdrawn(), queue.questions(), queue.asked(first)) == ([first], [], None)
+    assert (queue.withdrawn(), queue.questions(), queue.question_progress(first)) == ([first], [], None)
     queue.drop(first)
     assert queue.withdrawn() == []
     queue.withdraw(queue.ask(request))
@@ -257,12 +272,12 @@ def test_questions_are_asked_worked_on_answered_and_taken_back(queue: Queue) -> 
 
 def test_a_question_whose_visitor_left_is_dropped_unless_work_began(queue: Queue, monkeypatch) -> None:
     left, begun = queue.ask({"kind": "a"}), queue.ask({"kind": "b"})
-    queue.tell(begun, {"share": 0.1})
+    queue.note_progress(begun, {"share": 0.1})
     monkeypatch.setattr("engine.queue.questions.PATIENCE", -1.0)
     assert [name for name, _ in queue.questions()] == [begun]
     monkeypatch.setattr("engine.queue.questions.KEPT", -1.0)
     queue.answer(queue.ask({"kind": "c"}), {})
-    assert queue.asked(left) is None
+    assert queue.question_progress(left) is None
 
 
 def test_notes_with_a_time_are_swept(queue: Queue) -> None:
@@ -273,24 +288,6 @@ def test_notes_with_a_time_are_swept(queue: Queue) -> None:
     assert queue.recall("draft:old") is None
     assert queue.recall("draft:new")
     assert queue.recall("other")
-
-
-def test_a_queue_of_version_one_is_brought_up_to_date_with_its_runs(tmp_path: Path) -> None:
-    from engine.queue import database
-
-    path = tmp_path / "queue.sqlite"
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        for statement in database._FIRST.split(";\n"):
-            connection.execute(statement)
-        connection.execute(
-            "INSERT INTO runs (id, session, label, recipe, status, created, heartbeat) "
-            "VALUES ('0123456789abcdef', 'a', 'old', '{}', 'queued', 1, 1)"
-        )
-        connection.execute("PRAGMA user_version = 1")
-    connection.close()
-    assert [row.label for row in Queue(path).runs()] == ["old"]
-    assert Shelf(path).named() == []
 
 
 def test_the_shelf_keeps_sets_by_content(tmp_path: Path) -> None:
@@ -364,6 +361,17 @@ def test_results_are_the_latest_of_each_method_or_all(queue: Queue) -> None:
     assert [(row.models, row.payload["klom"]) for row in queue.results(run_id)] == [(20, 8.0), (60, 6.0)]
     again = [row.payload["klom"] for row in queue.results(run_id, latest=False)]
     assert again == [8.0, 7.0, 6.0, 9.5], "a chunk that is done twice counts once"
+
+
+def test_the_version_of_results_grows_with_every_change(queue: Queue) -> None:
+    run_id, other = (queue.submit(RECIPE, session="a") for _ in range(2))
+    versions = [queue.results_version(run_id)]
+    for klom in (9.0, 8.0, 8.0):
+        queue.put_result(run_id, "scrub", 20, {"klom": klom})
+        versions.append(queue.results_version(run_id))
+    assert versions == sorted(set(versions)), "also where a result is replaced"
+    queue.put_result(other, "scrub", 20, {"klom": 1.0})
+    assert (versions[0], queue.results_version(run_id)) == (0, versions[-1])
 
 
 def test_frames_are_kept_by_method_and_chunk(queue: Queue) -> None:
@@ -611,10 +619,13 @@ def test_a_damaged_file_is_left_alone_and_named(queue: Queue, where: int) -> Non
 
 
 def test_an_unknown_version_or_another_programs_file_is_refused(queue: Queue, tmp_path: Path) -> None:
-    with contextlib.closing(sqlite3.connect(queue.path)) as connection:
-        connection.execute("PRAGMA user_version = 3")
-    with pytest.raises(StoreError, match="has version 3; this Forgetscope reads version 2"):
-        Queue(queue.path)
+    for version in (SCHEMA_VERSION - 1, SCHEMA_VERSION + 1):
+        with contextlib.closing(sqlite3.connect(queue.path)) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+        with pytest.raises(
+            StoreError, match=rf"has version {version}; this Forgetscope reads version {SCHEMA_VERSION}\."
+        ):
+            Queue(queue.path)
     other = tmp_path / "photos.db"
     with contextlib.closing(sqlite3.connect(other)) as connection:
         connection.execute("CREATE TABLE photos (name)")

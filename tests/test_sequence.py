@@ -16,6 +16,7 @@ from engine.images import Images
 from engine.jobs import followed, part_models
 from engine.knobs import BadSetting
 from engine.metrics.klom import klom
+from engine.metrics.scores import Scores
 from engine.plan import data_info, make_plan, requests
 from engine.records import MOST_REQUESTS, Choice, EnsembleSize, Measuring, Recipe, Training
 from engine.seeds import derive
@@ -317,9 +318,10 @@ def test_the_last_recipe_alone_gives_what_running_each_in_order_gives(run):
         assert spec == other
         for name in ("klom", "floor", "klom_other"):
             assert np.array_equal(a.array(name), b.array(name))
-        drop = ("seconds",)
-        rows = [[{k: v for k, v in row.items() if k not in drop} for row in part.json("rows")] for part in (a, b)]
-        assert rows[0] == rows[1]
+        one, other = (part.json("scores") for part in (a, b))
+        for scores in (one, other):
+            scores["rows"] = [row for row in scores["rows"] if row["metric"] != "seconds"]
+        assert one == other
     earlier = [job for job in in_order.order if job.kind == "unlearned" and job.earlier]
     assert earlier == [], "what the earlier runs left is not computed again"
     oracles = [job for job in alone.order if job.kind == "trained" and job.spec.role == "oracle"]
@@ -345,7 +347,7 @@ def test_model_i_does_not_depend_on_the_chunks(run):
 def test_what_is_gone_is_measured_as_a_split_of_its_own(run):
     done = run(recipe(CLASSES))
     spec, part = done.evaluation()
-    rows = {row["split"]: row for row in part.json("rows")}
+    rows = {row["split"]: row for row in Scores.from_json(part.json("scores")).wide()}
     assert list(rows) == ["forget", "retain", "test", "earlier"]
     here = done.asked[-1]
     unlearned, oracle = done.margins(spec.unlearned), done.margins(spec.oracle)
@@ -355,7 +357,7 @@ def test_what_is_gone_is_measured_as_a_split_of_its_own(run):
     assert rows["retain"]["klom_p95"] == pytest.approx(np.quantile(per_point[kept], 0.95))
     assert rows["forget"]["klom_p95"] == pytest.approx(np.quantile(per_point[here.forget], 0.95))
     first = run(done.wanted.sequence()[0])
-    assert [row["split"] for row in first.evaluation()[1].json("rows")] == ["forget", "retain", "test"]
+    assert Scores.from_json(first.evaluation()[1].json("scores")).splits == ["forget", "retain", "test"]
 
 
 def test_curves_follow_nothing_that_is_gone():

@@ -681,6 +681,22 @@ def test_the_server_can_import_it_without_heavy_libraries() -> None:
         assert child.stdout.read() == "[]\n"
 
 
+def test_which_parts_are_finished_is_asked_of_many_at_once(store: Store) -> None:
+    one, two = store.artefact("trained", {"n": 1}), store.artefact("unlearned", {"n": 2})
+    for artefact, part in ((one, "00000-00020"), (one, "00020-00040"), (two, "whole")):
+        with artefact.write(part) as out:
+            out.json("meta", {})
+    (two.path / "half").mkdir()
+    here = {Piece("trained", one.key, "00000-00020"), Piece("unlearned", two.key, "whole")}
+    absent = {
+        Piece("trained", one.key, "00040-00060"), Piece("trained", two.key, "whole"), Piece("map", one.key, "whole"),
+        Piece("unlearned", two.key, "half"),
+    }  # fmt: skip
+    assert store.present(here | absent) == here
+    assert {piece for piece in here | absent if store.holds(piece)} == here
+    assert store.present([]) == set()
+
+
 def test_pieces_are_counted_and_freed_one_by_one(store: Store) -> None:
     one, two = store.artefact("trained", SPEC), store.artefact("trained", {"other": 1})
     for artefact, part in ((one, "00000-00020"), (one, "00020-00040"), (two, "whole")):

@@ -18,7 +18,7 @@ from engine.measurement import Measurement
 from engine.queue import Queue
 from engine.records import Recipe
 from engine.store.measurements import answered
-from engine.views import view
+from engine.views import views
 
 
 def analyse(arguments: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ def analyse(arguments: argparse.Namespace) -> int:
     measurement = answered(store, answer)
     if arguments.out:
         _save(arguments.out, measurement)
-    table = view(analysis.key).frame(measurement)
+    table = views()[analysis.key].frame(measurement)
     if arguments.json:
         print(json.dumps(summary(analysis.key, asked.get("method"), answer["models"], measurement, table), indent=1))
     else:

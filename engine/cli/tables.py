@@ -9,10 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from engine.metrics import headline, metrics
+from engine.metrics.accuracy import Accuracy
+from engine.metrics.cost import Compute, Seconds
+from engine.metrics.scores import Column, Scores, columns
 from engine.queue import ComputeRow, Queue, RunRow
 from engine.records import SPLITS, Recipe
 
-KEPT = ("klom_mean", "klom_p95", "low", "high", "accuracy", "seconds", "compute", "models", "warnings")
 WHAT_TO_SEE = """\
 KLOM is the 95th percentile over points: lower is closer to never having seen the forget set, and the floor is what
 retrained models score against each other. Oracle matching should come near the floor on all three splits; doing nothing
@@ -23,21 +26,29 @@ retrain is paid for. Accuracy tells little: only the distributions show it."""
 def summary(row: RunRow, queue: Queue) -> dict[str, Any]:
     """Return the result of a run: one entry per method and split, the floor per split, and what stopped early.
 
-    Plain JSON data; ``None`` where a number could not be measured. The floor is that of the row with most models: a
-    method that stopped early was compared at fewer, where the floor is higher.
+    Plain JSON data; ``None`` where a number could not be measured. An entry holds method, split, models, warnings and
+    the columns of :func:`engine.metrics.scores.columns`; the floor, what second oracles score by each metric that has
+    one. The floor is that of the row with most models: a method that stopped early was compared at fewer, where it is
+    higher.
     """
     recipe = Recipe.from_json(row.recipe)
     results: list[dict[str, Any]] = []
-    floor: dict[str, dict[str, Any]] = {split: {"klom_mean": None, "klom_p95": None} for split in SPLITS}
+    floors = [Column(metric, "floor") for metric in metrics().values() if "floor" in metric.beside]
+    floor: dict[str, dict[str, Any]] = {split: {column.metric.key: None for column in floors} for split in SPLITS}
     most: dict[str, int] = {}
     latest = {result.method_id: result.payload for result in queue.results(row.id)}
     for method in recipe.methods_ids():
-        for measured in latest.get(method, {"rows": []})["rows"]:
-            split = measured["split"]
-            results.append({"method": method, "split": split, **{k: measured.get(k) for k in KEPT}})
-            if measured["models"] > most.get(split, 0):
-                most[split] = measured["models"]
-                floor[split] = {"klom_mean": measured["floor_mean"], "klom_p95": measured["floor_p95"]}
+        if method not in latest:
+            continue
+        scores = Scores.from_json(latest[method]["scores"])
+        for measured in scores.wide():
+            split, models = measured["split"], scores.models
+            numbers = {column.name: measured[column.name] for column in columns()}
+            about = {"method": method, "split": split, "models": models, "warnings": list(scores.warnings)}
+            results.append({**about, **numbers})
+            if models > most.get(split, 0):
+                most[split] = models
+                floor[split] = {column.metric.key: measured[column.name] for column in floors}
     stopped = {
         method: state["stopped"] for method, state in row.progress.get("methods", {}).items() if state["stopped"]
     }
@@ -54,18 +65,21 @@ def summary(row: RunRow, queue: Queue) -> dict[str, Any]:
 
 
 def text(found: Mapping[str, Any]) -> str:
-    """Return the summary as a table for a terminal."""
-    head = ("method", "split", "models", "KLOM p95", "interval", "mean", "accuracy", "seconds", "compute")
-    rows = []
-    for r in found["results"]:
-        interval = f"{_number(r['low'])} to {_number(r['high'])}"
-        klom = (_number(r["klom_p95"]), interval, _number(r["klom_mean"]))
-        cost = (_seconds(r["seconds"]), _percent(r["compute"]))
-        rows.append((r["method"], r["split"], str(r["models"]), *klom, _percent(r["accuracy"]), *cost))
-    rows += [
-        ("(floor)", s, "", _number(f["klom_p95"]), "", _number(f["klom_mean"]), "", "", "")
-        for s, f in found["floor"].items()
+    """Return the summary as a table for a terminal: the headline metric with its interval, then the others."""
+    first, *others = shown = [column.metric for column in columns(headline(), ("value",))]
+    low, high = Column(first, "low").name, Column(first, "high").name
+    head = ("method", "split", "models", first.title(), "interval", *(metric.title() for metric in others))
+    rows = [
+        (
+            *(r["method"], r["split"], str(r["models"]), first.written(r[first.key])),
+            f"{first.written(r[low])} to {first.written(r[high])}",
+            *(metric.written(r[metric.key]) for metric in others),
+        )
+        for r in found["results"]
     ]
+    for split, floor in found["floor"].items():
+        value, *values = [metric.written(floor[metric.key]) if metric.key in floor else "" for metric in shown]
+        rows.append(("(floor)", split, "", value, "", *values))
     lines = [_aligned(head, rows), f"run {found['run']} on {found['device'] or 'cpu'}"]
     lines += [f"{method}: {why}" for method, why in found["stopped"].items()]
     warnings = {w: None for r in found["results"] for w in r["warnings"] or []}
@@ -74,11 +88,12 @@ def text(found: Mapping[str, Any]) -> str:
 
 def markdown(found: Mapping[str, Any]) -> str:
     """Return the README's table: KLOM p95 and accuracy per split, seconds and compute per method, the floor first."""
+    klom = headline()
     lines = [
-        "| method | KLOM p95: forget | retain | test | accuracy: forget | retain | test | seconds | compute |",
+        f"| method | {klom.title()}: forget | retain | test | accuracy: forget | retain | test | seconds | compute |",
         "|---|---|---|---|---|---|---|---|---|",
         "| **noise floor** | "
-        + " | ".join(f"**{_number(found['floor'][s]['klom_p95'])}**" for s in SPLITS)
+        + " | ".join(f"**{klom.written(found['floor'][s][klom.key])}**" for s in SPLITS)
         + " | | | | | |",
     ]
     methods = list(dict.fromkeys(r["method"] for r in found["results"]))
@@ -88,24 +103,23 @@ def markdown(found: Mapping[str, Any]) -> str:
         name = method if "-" not in method else f"{method.rsplit('-', 1)[0]} {_said(settings[method])}"
         measured = rows["forget"]["models"]
         name += f" ({measured} models)" if measured != found["models"] else ""
-        cells = [_number(rows[s]["klom_p95"]) for s in SPLITS] + [_percent(rows[s]["accuracy"]) for s in SPLITS]
-        cost = [_seconds(rows["forget"]["seconds"]), _percent(rows["forget"]["compute"])]
-        lines.append(f"| {name} | " + " | ".join([*cells, *cost]) + " |")
+        cells = [metric.written(rows[split][metric.key]) for metric in (klom, Accuracy) for split in SPLITS]
+        cells += [metric.written(rows["forget"][metric.key]) for metric in (Seconds, Compute)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += [f"| {method} | {why.replace('|', '/')} | | | | | | | |" for method, why in found["stopped"].items()]
     return "\n".join(lines)
 
 
 def records(table: pd.DataFrame) -> str:
     """Return a data frame as text, numbers with four digits after the point."""
-    rows = [
-        tuple(_number(v, 4) if isinstance(v, float) and math.isfinite(v) else _blank(v) for v in row)
-        for row in table.itertuples(index=False)
-    ]
+    rows = [tuple(map(_cell, row)) for row in table.itertuples(index=False)]
     return _aligned(tuple(map(str, table.columns)), rows)
 
 
-def _blank(value: object) -> str:
-    return "-" if isinstance(value, float) else str(value)
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
 def plugins(found: Sequence[Mapping[str, Any]]) -> str:
@@ -147,19 +161,6 @@ def runs(rows: Sequence[RunRow], serving: ComputeRow | None) -> str:
 def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in [head, *rows])
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _seconds(value: float | None) -> str:
-    """Return seconds, or milliseconds with their unit where a tenth of a second would say nothing."""
-    return f"{1000 * value:.2g} ms" if value is not None and 0 < value < 0.1 else _number(value, 1)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def _said(choice: Mapping[str, Any]) -> str:

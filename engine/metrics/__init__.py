@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from engine.metrics._statistic import KlomStatistic
     from engine.metrics.base import Metric
 
 
@@ -15,3 +16,15 @@ def metrics() -> Mapping[str, type[Metric]]:
     from engine.registry import discover
 
     return discover("engine.metrics", Metric)
+
+
+def statistics() -> Mapping[str, type[KlomStatistic]]:
+    """Return the metrics that are statistics of KLOM over the points of a split, by key."""
+    from engine.metrics._statistic import KlomStatistic
+
+    return {key: metric for key, metric in metrics().items() if issubclass(metric, KlomStatistic)}
+
+
+def headline() -> type[KlomStatistic]:
+    """Return the metric by which methods are ranked."""
+    return next(metric for metric in statistics().values() if metric.headline)

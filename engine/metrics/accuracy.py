@@ -25,13 +25,12 @@ class Accuracy(Metric):
         fails="Two networks can agree on every answer and still betray what they saw by how sure they are.",
         better="oracle",
     )
+    short = "accuracy"
+    form = "percent"
+    digits = 1
+    beside = ("oracle", "original")
+    bounds = (0.0, 1.0)
 
     def read(self, evidence: Evidence) -> dict[str, Reading]:
-        """Return the mean over models and, per point, the share of models that are right there."""
-        return {
-            split: Reading(
-                evidence.accuracy("unlearned", split),
-                per_point=evidence.unlearned_correct[:, chosen].mean(axis=0),
-            )
-            for split, chosen in evidence.points.items()
-        }
+        """Return the mean over models and points of each split."""
+        return {split: Reading(evidence.accuracy("unlearned", split)) for split in evidence.points}

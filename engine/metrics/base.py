@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from engine.knobs import Configured
 from engine.metrics._bins import CONVENTIONS, Convention, MetricError
 from engine.metrics.health import diverged, small_n_warning
-from engine.metrics.klom import floor, intervals, klom
+from engine.metrics.klom import intervals, klom, refuse_shared
 from engine.records import SPLITS, Card
 
-SUMMARIES: Mapping[str, float | None] = {"mean": None, "median": 0.5, "p95": 0.95}
-"""How per-point KLOM becomes one number: the mean, or a quantile over points."""
-
 ROLES = ("oracle", "floor", "original", "unlearned")
+REFERENCES = ("oracle", "floor", "original")
+"""Ensembles that every metric also measures in the unlearned models' place; the floor is the second oracles'."""
+PARTS = ("value", "low", "high", *REFERENCES)
+"""The numbers of one metric on one split."""
+WHOLE = ""
+"""The split of a number that belongs to the method as a whole, such as its compute."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One measured number, with the bounds of its 95% interval and the value at every point of the split, if any.
-
-    ``per_point`` is in the order of ``Evidence.points[split]``.
-    """
+    """One measured number, with the bounds of its 95% interval where one is measured."""
 
     value: float
     low: float | None = None
     high: float | None = None
-    per_point: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,7 +44,8 @@ class Evidence:
     differ between ensembles. ``floor_*`` is a second oracle ensemble, trained independently of the first. ``points``
     holds the numbers of the points of each split. ``seconds`` is the method's time for all models together; ``cost``
     and ``retrain_cost`` are forward-equivalent example passes per model (a forward pass counts 1, a backward pass 2)
-    of the method and of retraining. ``bootstrap`` resamples, drawn from ``seed``, make the intervals.
+    of the method and of retraining. ``bootstrap`` resamples, drawn from ``seed``, make the intervals; 0 makes none.
+    Ensembles that no method made (:attr:`instead`) have neither seconds nor cost.
 
     What is derived (per-point KLOM, floor, intervals, diverged models) is worked out once, when first asked for.
 
@@ -58,8 +60,8 @@ class Evidence:
     unlearned_margins: np.ndarray
     unlearned_correct: np.ndarray
     points: Mapping[str, np.ndarray]
-    seconds: float
-    cost: float
+    seconds: float | None
+    cost: float | None
     retrain_cost: float
     floor_margins: np.ndarray | None = None
     floor_correct: np.ndarray | None = None
@@ -87,11 +89,11 @@ class Evidence:
             if chosen.min() < 0 or chosen.max() >= count:
                 raise MetricError(f"the {split} split names points outside 0 to {count - 1}")
 
-    @functools.cached_property
-    def left_out(self) -> Mapping[str, np.ndarray]:
-        """Numbers of the diverged models of each ensemble; KLOM is measured without them."""
-        roles = [role for role in ROLES if role != "original" and getattr(self, f"{role}_margins") is not None]
-        return {role: diverged(getattr(self, f"{role}_margins")) for role in roles}
+    def left_out(self, role: str) -> np.ndarray:
+        """Return the numbers of the diverged models of an ensemble; KLOM is measured without them."""
+        if role not in self._diverged:
+            self._diverged[role] = diverged(getattr(self, f"{role}_margins"))
+        return self._diverged[role]
 
     @functools.cached_property
     def klom(self) -> np.ndarray:
@@ -112,21 +114,55 @@ class Evidence:
         Raises:
             MetricError: the second oracles share models with the first.
         """
-        return self._floor(self.convention)
+        return self.instead["floor"].klom if "floor" in self.instead else None
 
     @functools.cached_property
     def floor_other(self) -> np.ndarray | None:
         """The floor, as :attr:`floor`, in the convention that was not chosen: float64 (P,), nats."""
-        return self._floor(self._not_chosen)
+        return self.instead["floor"].klom_other if "floor" in self.instead else None
 
     @functools.cached_property
-    def intervals(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
-        """95% intervals of each of :data:`SUMMARIES` on each split."""
+    def instead(self) -> Mapping[str, Evidence]:
+        """The evidence on each of :data:`REFERENCES` in the unlearned models' place, against the same oracles.
+
+        Without second oracles the floor is that of one half of the oracles against the other half; with fewer than four
+        oracles there is none.
+
+        Raises:
+            MetricError: the second oracles share models with the first.
+        """
+        others = {role: self._with(role) for role in ("oracle", "original")}
+        if self.floor_margins is not None:
+            refuse_shared(oracle=self._sound("oracle"), second=self._sound("floor"))
+            others["floor"] = self._with("floor")
+        elif len(self._sound("oracle")) >= 4:
+            sound = np.delete(np.arange(len(self.oracle_margins)), self.left_out("oracle"))  # (N,)
+            half = len(sound) // 2
+            one, other = sound[:half], sound[half : 2 * half]
+            others["floor"] = dataclasses.replace(
+                self._with("oracle"),
+                oracle_margins=self.oracle_margins[one],
+                oracle_correct=self.oracle_correct[one],
+                unlearned_margins=self.oracle_margins[other],
+                unlearned_correct=self.oracle_correct[other],
+            )
+            others["floor"]._diverged.update(dict.fromkeys(("oracle", "unlearned"), np.empty(0, np.int64)))
+        return others
+
+    def interval(self, split: str, metric: str) -> tuple[float, float] | tuple[None, None]:
+        """Return the 95% interval on a split of one of :func:`engine.metrics.statistics`; None without a bootstrap."""
+        return self._intervals[split][metric] if self.bootstrap else (None, None)
+
+    @functools.cached_property
+    def _intervals(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
+        """Intervals of all statistics on all splits: together they cost what one does."""
+        from engine.metrics import statistics  # which lists what is made from this module
+
         return intervals(
             oracle=self._sound("oracle"),
             unlearned=self._sound("unlearned"),
             points=self.points,
-            summaries=SUMMARIES,
+            summaries={key: statistic.quantile for key, statistic in statistics().items()},
             resamples=self.bootstrap,
             seed=self.seed,
             convention=self.convention,
@@ -140,31 +176,27 @@ class Evidence:
     @functools.cached_property
     def warnings(self) -> tuple[str, ...]:
         """What a reader of the numbers should know, in plain sentences."""
-        said = []
+        sentences = []
         names = {"oracle": "oracle", "floor": "second oracle", "unlearned": "unlearned model"}
-        for role, numbers in self.left_out.items():
+        for role, name in names.items():
+            numbers = self.left_out(role) if getattr(self, f"{role}_margins") is not None else ()
             if len(numbers) == 0:
                 continue
             many = len(numbers) > 1
             some = ", ".join(map(str, numbers[:10])) + (" and more" if len(numbers) > 10 else "")
-            said.append(
-                f"{len(numbers)} {names[role]}{'s' if many else ''} diverged and {'are' if many else 'is'} left out of "
+            sentences.append(
+                f"{len(numbers)} {name}{'s' if many else ''} diverged and {'are' if many else 'is'} left out of "
                 f"KLOM (number{'s' if many else ''} {some}); accuracy still counts {'them' if many else 'it'}"
             )
         small = small_n_warning(self.models)
         if small is not None:
-            said.append(small)
+            sentences.append(small)
         if self.floor_margins is None:
             what = "unknown: there are too few oracles to halve"
             if self.floor is not None:
                 what = "that of two halves of the oracles, and too high"
-            said.append(f"There is no second oracle ensemble, so the noise floor is {what}")
-        return tuple(said)
-
-    def summary(self, per_point: np.ndarray, split: str, name: str) -> float:
-        """Return one of :data:`SUMMARIES` of (P,) values over the points of a split."""
-        values, quantile = per_point[self.points[split]], SUMMARIES[name]  # (n,)
-        return float(values.mean() if quantile is None else np.quantile(values, quantile))
+            sentences.append(f"There is no second oracle ensemble, so the noise floor is {what}")
+        return tuple(sentences)
 
     def accuracy(self, role: str, split: str) -> float:
         """Return the share of correct answers of an ensemble on a split, averaged over all its models."""
@@ -174,8 +206,10 @@ class Evidence:
         """Return the method's work as a share of a retrain.
 
         Raises:
-            MetricError: the cost of a retrain is unknown.
+            MetricError: the cost of a retrain is unknown, or no method made these models.
         """
+        if self.cost is None:
+            raise MetricError("no method made these models, so there is no cost to give")
         if not self.retrain_cost > 0:
             raise MetricError("the cost of a retrain is unknown, so the method's cannot be given as a share of it")
         return self.cost / self.retrain_cost
@@ -184,21 +218,29 @@ class Evidence:
     def _not_chosen(self) -> Convention:
         return next(c for c in CONVENTIONS if c != self.convention)
 
-    def _floor(self, convention: Convention) -> np.ndarray | None:
-        oracle = self._sound("oracle")
-        if self.floor_margins is not None:
-            return floor(oracle=oracle, second=self._sound("floor"), convention=convention)
-        if len(oracle) < 4:
-            return None
-        half = len(oracle) // 2
-        return floor(oracle=oracle[:half], second=oracle[half : 2 * half], convention=convention)
+    @functools.cached_property
+    def _diverged(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def _with(self, role: str) -> Evidence:
+        """Return the evidence with another ensemble in the unlearned models' place; no method made that one."""
+        other = dataclasses.replace(
+            self,
+            unlearned_margins=getattr(self, f"{role}_margins"),
+            unlearned_correct=getattr(self, f"{role}_correct"),
+            seconds=None,
+            cost=None,
+            bootstrap=0,
+        )
+        other._diverged.update(oracle=self.left_out("oracle"), unlearned=self.left_out(role))
+        return other
 
     def _klom(self, convention: Convention) -> np.ndarray:
         return klom(oracle=self._sound("oracle"), unlearned=self._sound("unlearned"), convention=convention)
 
     def _sound(self, role: str) -> np.ndarray:
         """Return the margins of the models that did not diverge, without a copy where that is all of them."""
-        margins, out = getattr(self, f"{role}_margins"), self.left_out[role]
+        margins, out = getattr(self, f"{role}_margins"), self.left_out(role)
         if len(margins) - len(out) < 2:
             raise MetricError(
                 f"KLOM needs at least 2 {role} models that did not diverge, and {len(margins) - len(out)} of "
@@ -211,15 +253,27 @@ class Evidence:
 class Metric(Configured, abc.ABC):
     """A question about a method, answered per split. Subclasses live in ``engine/metrics`` and are found by scanning.
 
-    ``card.better`` says which value is best: lower, higher, or closest to the oracle's own.
+    ``read`` is all a metric must have: :func:`engine.metrics.evaluate.evaluate` also asks it about each of
+    :data:`REFERENCES` in the unlearned models' place. ``card.better`` says which value is best: lower, higher, or
+    closest to the oracle's own. Tables show it under ``short`` (the card's name without one), as a ``form`` with
+    ``digits`` after the point, and the parts of it in ``beside`` next to it. A metric that is not ``per_split`` has one
+    number for the method as a whole. ``bounds`` are the least and the largest value there can be, None where there is
+    no end. Exactly one metric is the ``headline``, by which methods are ranked.
     """
 
     card: ClassVar[Card]
     order: ClassVar[int] = 100
+    short: ClassVar[str] = ""
+    form: ClassVar[Literal["number", "percent"]] = "number"
+    digits: ClassVar[int] = 2
+    per_split: ClassVar[bool] = True
+    beside: ClassVar[tuple[str, ...]] = ("floor",)
+    bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
+    headline: ClassVar[bool] = False
 
     @abc.abstractmethod
     def read(self, evidence: Evidence) -> dict[str, Reading]:
-        """Return the answer for each split.
+        """Return the answer for each split; where it is not :attr:`per_split`, one for :data:`WHOLE`.
 
         Raises:
             MetricError: it cannot be measured; :meth:`missing` says so beforehand.
@@ -228,3 +282,27 @@ class Metric(Configured, abc.ABC):
     def missing(self, evidence: Evidence) -> str | None:  # noqa: ARG002
         """Return what the evidence lacks for this metric, as a sentence, or None."""
         return None
+
+    @classmethod
+    def title(cls) -> str:
+        """Return the title of a column of values."""
+        return cls.short or cls.card.name
+
+    @classmethod
+    def axis(cls) -> str:
+        """Return the title of an axis of values, with their unit."""
+        return f"{cls.card.name} ({cls.card.unit})" if cls.card.unit else cls.card.name
+
+    @classmethod
+    def written(cls, value: float | None) -> str:
+        """Return a value as text, "-" where it was not measured."""
+        if value is None or not math.isfinite(value):
+            return "-"
+        return f"{100 * value:z.{cls.digits}f} %" if cls.form == "percent" else f"{value:z.{cls.digits}f}"
+
+    @classmethod
+    def distance(cls, value: float, oracle: float | None = None) -> float:
+        """Return how far a value is from the best one, up to a constant: the lowest is the best."""
+        if cls.card.better == "oracle":
+            return abs(value - (0.0 if oracle is None else oracle))
+        return -value if cls.card.better == "higher" else value

@@ -1,14 +1,15 @@
 """What unlearning costs: seconds on this machine, and work as a share of a retrain, which holds on any machine.
 
-Both belong to the method and not to a split; every split carries the same value so that tables stay rectangular.
+Both belong to the method and not to a split.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from engine.metrics.base import Evidence, Metric, MetricError, Reading
+from engine.metrics.base import WHOLE, Evidence, Metric, MetricError, Reading
 from engine.records import Card
 
 
@@ -19,7 +20,7 @@ class Seconds(Metric):
     key = "seconds"
     order: ClassVar[int] = 30
     card = Card(
-        name="Seconds",
+        name="Time",
         summary="Time the method took for all models together on the machine that ran it.",
         family="cost",
         reads=("clock",),
@@ -27,10 +28,28 @@ class Seconds(Metric):
         better="lower",
         unit="s",
     )
+    short = "seconds"
+    per_split = False
+    digits = 3
+    beside = ()
+    bounds = (0.0, None)
 
     def read(self, evidence: Evidence) -> dict[str, Reading]:
-        """Return the same time for every split."""
-        return {split: Reading(float(evidence.seconds)) for split in evidence.points}
+        """Return the method's time."""
+        if evidence.seconds is None:
+            raise MetricError(str(self.missing(evidence)))
+        return {WHOLE: Reading(float(evidence.seconds))}
+
+    def missing(self, evidence: Evidence) -> str | None:
+        """Say when no method made the models."""
+        return "no method made these models, so there is no time to give" if evidence.seconds is None else None
+
+    @classmethod
+    def written(cls, value: float | None) -> str:
+        """Return seconds, or milliseconds with their unit where a tenth of a second would say nothing."""
+        if value is None or not math.isfinite(value):
+            return "-"
+        return f"{1000 * value:.2g} ms" if 0 < value < 0.1 else f"{value:z.1f}"
 
 
 @dataclass(frozen=True)
@@ -48,13 +67,19 @@ class Compute(Metric):
         better="lower",
         unit="of a retrain",
     )
+    short = "compute"
+    form = "percent"
+    per_split = False
+    digits = 1
+    beside = ()
+    bounds = (0.0, None)
 
     def read(self, evidence: Evidence) -> dict[str, Reading]:
-        """Return the same share for every split."""
-        return {split: Reading(evidence.compute()) for split in evidence.points}
+        """Return the method's share of a retrain."""
+        return {WHOLE: Reading(evidence.compute())}
 
     def missing(self, evidence: Evidence) -> str | None:
-        """Say when the cost of a retrain is unknown."""
+        """Say when the cost of a retrain or of the method is unknown."""
         try:
             evidence.compute()
         except MetricError as error:

@@ -1,29 +1,29 @@
-"""One method's row of the result table, per split, and its values at every point: what a run stores."""
+"""One method measured by every metric, and KLOM at every point: what a run stores."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from engine.metrics.base import SUMMARIES, Evidence
+from engine.metrics import metrics
+from engine.metrics.base import REFERENCES, Evidence, Metric, Reading
+from engine.metrics.scores import Scores
+
+_UNKNOWN = Reading(math.nan)
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """The measured numbers of one method.
 
-    ``rows`` holds one plain JSON object per split with the keys split, models (that KLOM rests on), convention,
-    klom_mean, klom_median, klom_p95, low, high (95% interval of klom_p95), mean_low, mean_high, median_low,
-    median_high (those of klom_mean and klom_median), accuracy, accuracy_original, accuracy_oracle, seconds (all
-    models), compute (share of a retrain; null where that is unknown), floor_mean, floor_median, floor_p95 (null where
-    no floor could be measured) and warnings (sentences). ``klom``, ``floor``, ``klom_other`` and ``floor_other`` are
-    float64 (P,), nats, at every point: in the chosen convention, of the noise floor (NaN where unknown), and both in
-    the other convention.
+    ``klom``, ``floor``, ``klom_other`` and ``floor_other`` are float64 (P,), nats, at every point: in the chosen
+    convention, of the noise floor (NaN where unknown), and both in the other convention.
     """
 
-    rows: tuple[dict[str, Any], ...]
+    scores: Scores
     klom: np.ndarray
     floor: np.ndarray
     klom_other: np.ndarray
@@ -31,48 +31,53 @@ class Evaluation:
 
 
 def evaluate(evidence: Evidence) -> Evaluation:
-    """Measure one method on every split.
+    """Measure one method by every metric on every split.
+
+    A metric is also read with each reference ensemble in the unlearned models' place: what the oracles, the second
+    oracles (the floor) and the originals score. A metric that cannot be measured has no rows.
 
     Raises:
         MetricError: fewer than two models of an ensemble are fit to be measured, or the floor is not independent.
 
     Cost: a few milliseconds per thousand points, and the bootstrap (see :func:`engine.metrics.klom.intervals`).
     """
-    floor = evidence.floor
-    rows = []
-    for split in evidence.points:
-        ranges = evidence.intervals[split]
-        rows.append(
-            {
-                "split": split,
-                "models": evidence.models,
-                "convention": evidence.convention,
-                **{f"klom_{name}": evidence.summary(evidence.klom, split, name) for name in SUMMARIES},
-                "low": ranges["p95"][0],
-                "high": ranges["p95"][1],
-                "mean_low": ranges["mean"][0],
-                "mean_high": ranges["mean"][1],
-                "median_low": ranges["median"][0],
-                "median_high": ranges["median"][1],
-                "accuracy": evidence.accuracy("unlearned", split),
-                "accuracy_original": evidence.accuracy("original", split),
-                "accuracy_oracle": evidence.accuracy("oracle", split),
-                "seconds": float(evidence.seconds),
-                "compute": float(evidence.compute()) if evidence.retrain_cost > 0 else None,
-                **{
-                    f"floor_{name}": None if floor is None else evidence.summary(floor, split, name)
-                    for name in SUMMARIES
-                },
-                "warnings": list(evidence.warnings),
-            }
-        )
+    per_point = evidence.klom  # (P,); refuses ensembles that are too small
     return Evaluation(
-        rows=tuple(rows),
-        klom=evidence.klom,
-        floor=_known(floor, evidence),
+        scores=Scores(
+            models=evidence.models,
+            convention=evidence.convention,
+            warnings=evidence.warnings,
+            rows=tuple(row for kind in metrics().values() for row in _rows(kind(), evidence)),
+        ),
+        klom=per_point,
+        floor=_known(evidence.floor, evidence),
         klom_other=evidence.klom_other,
         floor_other=_known(evidence.floor_other, evidence),
     )
+
+
+def _rows(metric: Metric, evidence: Evidence) -> list[dict[str, Any]]:
+    references = {role: _readings(metric, other) for role, other in evidence.instead.items()}
+    return [
+        {
+            "split": split,
+            "metric": metric.key,
+            "value": _number(reading.value),
+            "low": _number(reading.low),
+            "high": _number(reading.high),
+            **{role: _number(references.get(role, {}).get(split, _UNKNOWN).value) for role in REFERENCES},
+        }
+        for split, reading in _readings(metric, evidence).items()
+    ]
+
+
+def _readings(metric: Metric, evidence: Evidence) -> dict[str, Reading]:
+    return metric.read(evidence) if metric.missing(evidence) is None else {}
+
+
+def _number(value: float | None) -> float | None:
+    """Return a number that JSON has; None for one that is not finite."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _known(floor: np.ndarray | None, evidence: Evidence) -> np.ndarray:

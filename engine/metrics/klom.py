@@ -29,6 +29,7 @@ __all__ = [
     "floor",
     "intervals",
     "klom",
+    "refuse_shared",
     "small_n_warning",
 ]
 
@@ -112,6 +113,16 @@ def floor(*, oracle: np.ndarray, second: np.ndarray, convention: Convention = "p
             :func:`klom` refuses.
     """
     _pair(oracle, second, convention, bins)
+    refuse_shared(oracle=oracle, second=second)
+    return klom(oracle=oracle, unlearned=second, convention=convention, bins=bins)
+
+
+def refuse_shared(*, oracle: np.ndarray, second: np.ndarray) -> None:
+    """Refuse a second ensemble of oracles, margins (N', P), that is not independent of the first, (N, P).
+
+    Raises:
+        MetricError: a model is in both bit for bit.
+    """
     first = {row.tobytes(): i for i, row in enumerate(oracle)}
     shared = [(first[row.tobytes()], j) for j, row in enumerate(second) if row.tobytes() in first]
     if shared:
@@ -120,7 +131,6 @@ def floor(*, oracle: np.ndarray, second: np.ndarray, convention: Convention = "p
             f"the noise floor needs two independent ensembles, but {len(shared)} of {len(second)} models are in both "
             f"(oracle {i} is model {j} of the second); train the second ensemble with other seeds"
         )
-    return klom(oracle=oracle, unlearned=second, convention=convention, bins=bins)
 
 
 def intervals(

@@ -16,11 +16,12 @@ from engine.store.errors import disk_full
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
+"""Raised with every change of the tables or of what is kept in them; a queue of another version is refused."""
 PATIENCE = 10.0
 """Seconds to wait for other processes before giving up."""
 
-_FIRST = """
+_TABLES = """
 CREATE TABLE runs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -69,13 +70,11 @@ CREATE TABLE notes (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
 );
-"""
-_SECOND = """
 CREATE TABLE questions (
     id TEXT PRIMARY KEY,
     request TEXT NOT NULL,
     asked REAL NOT NULL,
-    told TEXT NOT NULL DEFAULT '{}',
+    progress TEXT NOT NULL DEFAULT '{}',
     withdrawn INTEGER NOT NULL DEFAULT 0,
     answer TEXT,
     answered REAL
@@ -108,8 +107,6 @@ CREATE TABLE uploads (
     PRIMARY KEY (id, owner)
 );
 """
-_STEPS = (_FIRST, _SECOND)
-"""What brings a queue from each version to the next: version 0 is an empty file."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +152,18 @@ class Database:
         return self._patiently(once)
 
     @contextlib.contextmanager
+    def log_open(self) -> Iterator[None]:
+        """Keep the write-ahead log open for the block, so that no call is the last to close it and has to fold it up.
+
+        For a process that writes many times a second: a write takes 0.6 ms instead of 10 ms on a busy disk.
+        """
+        with contextlib.ExitStack() as opened:
+            self._patiently(
+                lambda: opened.enter_context(self._connection()).execute("SELECT count(*) FROM runs").fetchone()
+            )
+            yield
+
+    @contextlib.contextmanager
     def _connection(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
         # Mode rw never creates: a file deleted under us must not come back empty and pass for a queue.
         connection = sqlite3.connect(
@@ -193,22 +202,22 @@ class Database:
                 )
             connection.execute("BEGIN IMMEDIATE")
             try:
-                for step in _STEPS[self._version(connection) :]:  # another process may have been faster
-                    for statement in step.split(";\n"):
+                if not self._version(connection):  # another process may have been faster
+                    for statement in _TABLES.split(";\n"):
                         connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
     def _version(self, connection: sqlite3.Connection) -> int:
-        """Return the version of the tables, 0 for an empty file; another program's and newer ones are refused."""
+        """Return the version of the tables, 0 for an empty file; all others but ours are refused."""
         # One statement, so that tables made by another process between two looks do not pass for a stranger's.
         version, tables = connection.execute(
             "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
         ).fetchone()
-        if 0 < version <= SCHEMA_VERSION or (version == 0 and tables == 0):
+        if version == SCHEMA_VERSION or (version == 0 and tables == 0):
             return int(version)
         raise StoreError(
             f"The queue {self.path} has version {version}; this Forgetscope reads version {SCHEMA_VERSION}. Use the "

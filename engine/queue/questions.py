@@ -57,7 +57,7 @@ class Questions:
         """Return the questions nobody has answered yet, as (id, request), oldest first."""
         rows = self._database.look(
             "SELECT id, request FROM questions WHERE answer IS NULL AND withdrawn = 0 "
-            "AND (asked > ? OR told != '{}') ORDER BY asked",
+            "AND (asked > ? OR progress != '{}') ORDER BY asked",
             (time.time() - PATIENCE,),
         )
         return [(row["id"], json.loads(row["request"])) for row in rows]
@@ -67,21 +67,21 @@ class Questions:
         rows = self._database.look("SELECT id FROM questions WHERE withdrawn = 1 AND answer IS NULL")
         return [row["id"] for row in rows]
 
-    def tell(self, question: str, told: Mapping[str, Any]) -> None:
-        """Note how far the work on a question is: ``share``, ``message``, ``seconds``."""
-        text = canonical(dict(told))
+    def note_progress(self, question: str, progress: Mapping[str, Any]) -> None:
+        """Note how far the work on a question is: ``share``, ``message``, ``seconds``, ``steps`` left."""
+        text = canonical(dict(progress))
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE questions SET told = ? WHERE id = ? AND answer IS NULL", (text, question))
+            connection.execute("UPDATE questions SET progress = ? WHERE id = ? AND answer IS NULL", (text, question))
 
         self._database.change(work)
 
-    def asked(self, question: str) -> Mapping[str, Any] | None:
+    def question_progress(self, question: str) -> Mapping[str, Any] | None:
         """Return how far the work on a question is (empty before it began), ``None`` when it is not being asked."""
         rows = self._database.look(
-            "SELECT told FROM questions WHERE id = ? AND answer IS NULL AND withdrawn = 0", (question,)
+            "SELECT progress FROM questions WHERE id = ? AND answer IS NULL AND withdrawn = 0", (question,)
         )
-        return json.loads(rows[0]["told"]) if rows else None
+        return json.loads(rows[0]["progress"]) if rows else None
 
     def answer(self, question: str, answer: Mapping[str, Any]) -> None:
         """Answer a question; answers older than ten minutes are swept away."""
@@ -89,10 +89,10 @@ class Questions:
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "UPDATE questions SET answer = ?, answered = ?, told = '{}' WHERE id = ?", (text, now, question)
+                "UPDATE questions SET answer = ?, answered = ?, progress = '{}' WHERE id = ?", (text, now, question)
             )
             connection.execute(
-                "DELETE FROM questions WHERE answered < ?1 OR (asked < ?1 AND answer IS NULL AND told = '{}')",
+                "DELETE FROM questions WHERE answered < ?1 OR (asked < ?1 AND answer IS NULL AND progress = '{}')",
                 (now - KEPT,),
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -48,6 +49,10 @@ class Queue(Questions):
         self.path = Path(path)
         self._database = Database(self.path)
         self._database.create()
+
+    def log_open(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which many calls are cheap; see :meth:`engine.queue.database.Database.log_open`."""
+        return self._database.log_open()
 
     def submit(self, recipe_json: Mapping[str, Any], *, session: str, label: str = "") -> str:
         """Add a run at the end and return its id, 16 hex digits; ``session`` says whose turn it takes."""
@@ -203,6 +208,11 @@ class Queue(Questions):
             ResultRow(row["run_id"], row["method_id"], row["models"], json.loads(row["payload"]), row["created"])
             for row in rows
         ]
+
+    def results_version(self, run_id: str) -> int:
+        """Return a number that grows whenever a result of the run comes or is replaced; 0 while there is none."""
+        rows = self._database.look("SELECT max(number) AS newest FROM results WHERE run_id = ?", (run_id,))
+        return rows[0]["newest"] or 0
 
     def put_frames(self, run_id: str, method_id: str, chunk: str, frames: Sequence[Mapping[str, Any]]) -> None:
         """Keep all frames so far of one chunk of one method, in place of what was there for that chunk.

@@ -32,6 +32,11 @@ _OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _ATTEMPTS = 20
 
 
+def key_of(kind: str, spec: Mapping[str, object]) -> str:
+    """Return the name of the artefact's folder, without a look at the disk: 32 hex digits."""
+    return digest({"kind": kind, "version": ARTEFACT_VERSIONS.get(kind, 1), "spec": dict(spec)})
+
+
 @dataclass(frozen=True)
 class Artefact:
     """One content-addressed folder of parts (chunks of models, or ``whole``). Looking at it creates nothing.
@@ -56,9 +61,9 @@ class Artefact:
         """
         if not _KIND.fullmatch(kind):
             raise ValueError(f"an artefact's kind must be lower-case letters and _, not {kind!r}")
-        # Through JSON and back, so that tuples and lists, which look the same on disk, have the same key too.
+        # Through JSON and back, so that tuples and lists, which look the same on disk, are equal here too.
         plain = json.loads(canonical(dict(spec)))
-        key = digest({"kind": kind, "version": ARTEFACT_VERSIONS.get(kind, 1), "spec": plain})
+        key = key_of(kind, plain)
         artefact = cls(kind, key, plain, root / kind / key, temporary)
         artefact._check_spec()
         return artefact

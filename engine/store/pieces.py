@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,48 @@ class Piece(NamedTuple):
     kind: str
     key: str
     part: str
+
+
+def holds(artefacts: Path, piece: Piece) -> bool:
+    """Return whether a part is finished; one look at the disk.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    with plain_words("read the store", artefacts):
+        return (artefacts / piece.kind / piece.key / piece.part / MARKER).is_file()
+
+
+def present(artefacts: Path, pieces: Iterable[Piece]) -> set[Piece]:
+    """Return those of ``pieces`` that are finished.
+
+    Cost: one listing per kind and per artefact that is there, one look at the disk per part that is there.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    by_kind: dict[str, dict[str, list[Piece]]] = {}
+    for piece in pieces:
+        by_kind.setdefault(piece.kind, {}).setdefault(piece.key, []).append(piece)
+    finished: set[Piece] = set()
+    with plain_words("read the store", artefacts):
+        for kind, by_key in by_kind.items():
+            folder = f"{artefacts}/{kind}"
+            for key in by_key.keys() & _names(folder):
+                parts = _names(f"{folder}/{key}")
+                finished |= {
+                    piece
+                    for piece in by_key[key]
+                    if piece.part in parts and os.path.isfile(f"{folder}/{key}/{piece.part}/{MARKER}")  # noqa: PTH113
+                }
+    return finished
+
+
+def _names(folder: str) -> set[str]:
+    try:
+        return set(os.listdir(folder))  # noqa: PTH208 - a sweep has thousands of parts, and Path is slow
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def sizes(artefacts: Path) -> dict[Piece, int]:

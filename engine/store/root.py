@@ -28,7 +28,7 @@ from engine.records import canonical
 from engine.store.artefact import Artefact
 from engine.store.errors import StoreError, plain_words
 from engine.store.files import abandoned, file_bytes, folder_bytes, remove, replace_file
-from engine.store.pieces import Piece, free, sizes, stored_spec
+from engine.store.pieces import Piece, free, holds, present, sizes, stored_spec
 
 STORE_FORMAT = 1
 _FOLDERS = ("artefacts", "data", "unfinished")
@@ -131,6 +131,22 @@ class Store:
             StoreError: the store cannot be read.
         """
         return sizes(self.path / "artefacts")
+
+    def holds(self, piece: Piece) -> bool:
+        """Return whether a part is finished; one look at the disk.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return holds(self.path / "artefacts", piece)
+
+    def present(self, pieces: Iterable[Piece]) -> set[Piece]:
+        """Return those of ``pieces`` that are finished: a listing per artefact instead of a look per part that is not.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return present(self.path / "artefacts", pieces)
 
     def free(self, pieces: Iterable[Piece]) -> int:
         """Delete these parts and return the bytes freed; no other run may need them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 
+from engine.metrics import scores
 from engine.theme import LIGHT, Look, template
 
 CEILING = 11.512925
@@ -63,6 +64,18 @@ class Column:
     def help(self) -> str:
         """The meaning with its unit, for a column's heading on a page."""
         return f"{self.meaning} ({self.unit})." if self.unit else f"{self.meaning}."
+
+
+def of_metrics(columns: Sequence[scores.Column]) -> dict[str, Column]:
+    """Return the columns of metrics with the meaning and the unit of their cards."""
+    return {
+        column.name: Column(
+            column.help.removesuffix("."),
+            "" if column.metric.form == "percent" else column.metric.card.unit,
+            0.5 + place / 64,
+        )
+        for place, column in enumerate(columns)
+    }
 
 
 def tidy(columns: Mapping[str, Column], rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from engine.metrics.cost import Compute
 from engine.theme import Look, fade
-from engine.views.base import ViewCard, styled
-from engine.views.headline import REFERENCES, STATISTICS, columns
+from engine.views.base import Column, ViewCard, largest, number, plain, styled, tidy
+from engine.views.headline import chosen_statistic, columns
 
 CARD = ViewCard(
     title="The best setting of each method",
@@ -25,14 +27,28 @@ CARD = ViewCard(
 )
 MOST = 4
 """Forget sets side by side at most."""
-_COLUMNS = (
-    *("forget_set", "method", "name", "id", "setting", "tried"),
-    *("forget", "retain", "test", "floor", "retain_floor", "nothing", "compute", "gentle"),
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "forget_set": Column("What was forgotten", "", "class 3"),
+        "method": Column("The method's key", "", "scrub"),
+        "name": Column("The method's name", "", "SCRUB"),
+        "id": Column("The best setting's id in its run", "", "scrub-1"),
+        "setting": Column("The method with its best settings", "", "SCRUB, epochs 3"),
+        "tried": Column("Settings tried", "settings", 3),
+        "forget": Column("KLOM of the forget set", "nats", 2.5),
+        "retain": Column("KLOM of the retain set", "nats", 1.25),
+        "test": Column("KLOM of the test set", "nats", 1.125),
+        "floor": Column("Noise floor of the forget set", "nats", 0.625),
+        "retain_floor": Column("Noise floor of the retain set", "nats", 0.5),
+        "nothing": Column("KLOM of the forget set under the originals", "nats", 8.25),
+        "compute": Column("Work of the method as a share of a retrain", "", 0.0625),
+        "gentle": Column("Whether the retain set stays within twice its floor", "", True),
+    }
 )
 
 
 def frame(
-    measured: Sequence[tuple[str, pd.DataFrame, Mapping[str, str]]], names: Mapping[str, str], statistic: str = "p95"
+    measured: Sequence[tuple[str, pd.DataFrame, Mapping[str, str]]], names: Mapping[str, str], statistic: str = ""
 ) -> pd.DataFrame:
     """Return one row per forget set and method, best on the forget set first.
 
@@ -50,9 +66,10 @@ def frame(
             if "forget" not in by.index:
                 continue
             key = keys.get(str(method), str(method))
-            if key == "do_nothing":
+            reference = by.at["forget", "reference"]
+            if reference == "do nothing":
                 nothing = float(by.at["forget", value])
-            if key in REFERENCES:
+            if reference:
                 continue
             retain, retain_floor = (by[c].get("retain", np.nan) for c in (value, floor))
             found.setdefault(key, []).append(
@@ -65,7 +82,7 @@ def frame(
                     **{split: by[value].get(split, np.nan) for split in ("forget", "retain", "test")},
                     "floor": by.at["forget", floor],
                     "retain_floor": retain_floor,
-                    "compute": by.at["forget", "compute"],
+                    "compute": by.at["forget", Compute.key],
                     "gentle": bool(retain <= 2 * retain_floor),
                 }
             )
@@ -74,7 +91,7 @@ def frame(
             for several in found.values()
         ]
         rows += sorted(best, key=lambda row: row["forget"])
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
+    return tidy(COLUMNS, rows)
 
 
 def swept(table: pd.DataFrame) -> bool:
@@ -82,17 +99,23 @@ def swept(table: pd.DataFrame) -> bool:
     return bool((table["tried"] > 1).any())
 
 
-def figure(table: pd.DataFrame, colours: Look, *, statistic: str = "p95") -> go.Figure:
+def figure(table: pd.DataFrame, colours: Look, *, statistic: str = "") -> go.Figure:
     """Draw one panel per forget set, one row per method. Custom data of a dot: (method id, "forget")."""
     sets = list(dict.fromkeys(table["forget_set"]))[:MOST]
-    order = list(dict.fromkeys(table[table["forget_set"].isin(sets)]["name"]))[::-1]
-    figure = make_subplots(rows=1, cols=len(sets), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=sets)
+    order = list(dict.fromkeys(plain(name) for name in table[table["forget_set"].isin(sets)]["name"]))[::-1]
+    figure = make_subplots(
+        rows=1,
+        cols=max(1, len(sets)),
+        shared_yaxes=True,
+        horizontal_spacing=0.04,
+        subplot_titles=[plain(forget_set) for forget_set in sets],
+    )
     for column, forget_set in enumerate(sets, start=1):
         part = table[table["forget_set"] == forget_set]
         figure.add_trace(
             go.Scatter(
                 x=part["forget"],
-                y=part["name"],
+                y=part["name"].map(plain),
                 mode="markers",
                 marker={
                     "size": 10,
@@ -118,8 +141,8 @@ def figure(table: pd.DataFrame, colours: Look, *, statistic: str = "p95") -> go.
             line = {"color": colours.original, "width": 1.5, "dash": "dash"}
             figure.add_vline(x=nothing, line=line, row=1, col=column)
         figure.update_xaxes(range=[-0.25, 1.08 * _edge(table)], fixedrange=True, row=1, col=column)
-    middle = (len(sets) + 1) // 2
-    title = f"forget KLOM of the best setting, {STATISTICS[statistic].lower()} (nats)"
+    middle = max(1, (len(sets) + 1) // 2)
+    title = f"forget KLOM of the best setting, {chosen_statistic(statistic).label.lower()} (nats)"
     figure.update_xaxes(title_text=title, row=1, col=middle)
     figure.update_yaxes(categoryorder="array", categoryarray=order, fixedrange=True)
     for annotation in figure.layout.annotations:
@@ -129,12 +152,12 @@ def figure(table: pd.DataFrame, colours: Look, *, statistic: str = "p95") -> go.
 
 
 def _edge(table: pd.DataFrame) -> float:
-    return max(1.0, float(np.nanmax(table[["forget", "nothing", "floor"]].to_numpy(dtype=float))))
+    return max(1.0, largest(table[["forget", "nothing", "floor"]]))
 
 
 def _hover(row: pd.Series) -> str:
-    setting = "".join(c for c in str(row["setting"]) if c not in "<>&")
+    forget, retain, test = (number(row[split]) for split in ("forget", "retain", "test"))
     return (
-        f"<b>{setting}</b><br>forget {row['forget']:.2f}, retain {row['retain']:.2f}, test {row['test']:.2f} nats"
-        f"<br>best of {int(row['tried'])}, {row['compute']:.2%} of a retrain"
+        f"<b>{plain(row['setting'])}</b><br>forget {forget}, retain {retain}, test {test} nats"
+        f"<br>best of {int(row['tried'])}, {number(row['compute'], '.2%')} of a retrain"
     )

@@ -5,11 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from engine.views.base import ViewCard
+from engine import metrics
+from engine.metrics import scores
+from engine.metrics.scores import Scores
+from engine.records import EARLIER, SPLITS
+from engine.views.base import Column, ViewCard, of_metrics, tidy
 from engine.views.curves import ways
 
 MOST = 5
@@ -22,6 +27,14 @@ CARD = ViewCard(
         "that never saw the forget set; compute and time are shares of a retrain. A run that is not measured yet shows "
         "gaps."
     ),
+)
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "run": Column("The run's letter", "", "A"),
+        "method": Column("The method with its settings", "", "SCRUB"),
+        "split": Column("Which points it is measured on", "", "forget", (*SPLITS, EARLIER)),
+        "models": Column("Networks of each ensemble", "models", 100),
+    }
 )
 DIFFERENCES = ViewCard(
     title="Settings that differ",
@@ -96,35 +109,42 @@ def differences(recipes: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One method of one run: its letter, the method's id and name, and its rows of numbers, one per split."""
+    """One method of one run: its letter, the method's id and name, and its scores."""
 
     letter: str
     method: str
     name: str
-    rows: Sequence[Mapping[str, Any]]
+    scores: Scores
 
 
-def table(entries: Sequence[Entry]) -> pd.DataFrame:
-    """Return run, method, split, models, klom_p95, floor_p95, accuracy, accuracy_oracle, compute and seconds.
+def columns() -> list[scores.Column]:
+    """Return the columns of numbers: the headline metric first, each with its floor and what the oracles score."""
+    return scores.columns(metrics.headline(), ("value", "floor", "oracle"))
+
+
+def documented() -> Mapping[str, Column]:
+    """Return all columns of the table: :data:`COLUMNS` and those of metrics."""
+    return {**COLUMNS, **of_metrics(columns())}
+
+
+def frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return one row per run, method and split.
 
     The best on the forget set come first; splits of a method stay together.
     """
-    names = ("models", "klom_p95", "floor_p95", "accuracy", "accuracy_oracle", "compute", "seconds")
-    columns = ["run", "method", "split", *names]
-    if not entries:
-        return pd.DataFrame(columns=columns)
-    ordered = sorted(entries, key=lambda entry: _forget(entry.rows))
+    measured = ["split", "models", *(column.name for column in columns())]
     rows = [
-        {"run": entry.letter, "method": entry.name, "split": row["split"], **{n: row.get(n) for n in names}}
-        for entry in ordered
-        for row in entry.rows
+        {"run": entry.letter, "method": entry.name, **{name: row[name] for name in measured}}
+        for entry in sorted(entries, key=_distance)
+        for row in entry.scores.wide()
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return tidy(documented(), rows)
 
 
-def _forget(rows: Sequence[Mapping[str, Any]]) -> float:
-    value = next((row.get("klom_p95") for row in rows if row["split"] == "forget"), None)
-    return math.inf if value is None else float(value)
+def _distance(entry: Entry) -> float:
+    metric = metrics.headline()
+    value = entry.scores.value(metric, "forget")
+    return math.inf if value is None else metric.distance(value, entry.scores.value(metric, "forget", "oracle"))
 
 
 def overlaid(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

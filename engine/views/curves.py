@@ -11,12 +11,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from engine.records import SPLITS
+from engine.records import REFERENCES, SPLITS, MethodFacts
 from engine.theme import DASH, MARKER, Look, fade
 from engine.views.base import SPLIT_TITLES, Column, ViewCard, largest, plain, styled, tidy
 from engine.views.palette import hue
 
 ROLES = ("unlearned", "original", "oracle")
+STARTS = ("original", "fresh", "")
 CARD = ViewCard(
     title="On the way",
     question="Does it forget before it breaks?",
@@ -32,6 +33,8 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "role": Column("Which networks: unlearned by a method, original, or oracle", "", "unlearned", ROLES),
         "method": Column("The method's id in its run; @original and @oracle for the others", "", "scrub"),
         "name": Column("The method with its settings", "", "SCRUB"),
+        "starts": Column("Where a method's step 0 stands; empty for originals and oracles", "", "original", STARTS),
+        "reference": Column("What kind of reference a method is; empty for one that is tried", "", "", REFERENCES),
         "split": Column("Which points the quantities are measured on", "", "forget", SPLITS),
         "step": Column("Steps done; 0 for originals and oracles", "steps", 5),
         "total": Column("Steps of the whole run of the method", "steps", 10),
@@ -61,8 +64,6 @@ _AXIS_TITLES = {
 _ROW = 250
 _HEAD, _FOOT = 74, 44
 _MOST_CHARACTERS = 36
-FRESH = ("retrain", "partial_retrain", "distillation")
-"""Methods whose first step is an untrained network."""
 
 
 class Chunk(Protocol):
@@ -73,11 +74,14 @@ class Chunk(Protocol):
     frames: Sequence[Mapping[str, Any]]
 
 
-def frame(rows: Sequence[Chunk], names: Mapping[str, str]) -> pd.DataFrame:
+def frame(
+    rows: Sequence[Chunk], names: Mapping[str, str], facts: Mapping[str, MethodFacts] = MappingProxyType({})
+) -> pd.DataFrame:
     """Put the frames of all chunks together: one row per method, split and step, and per reference and split.
 
-    ``names`` gives the methods to draw, in their order. Chunks weigh by their number of networks; the spread over
-    networks is that of all of them together. A chunk that is not as far yet does not count at later steps.
+    ``names`` gives the methods to draw, in their order, ``facts`` what is known of them; one without facts counts as
+    one that is tried and starts from the originals. Chunks weigh by their number of networks; the spread over networks
+    is that of all of them together. A chunk that is not as far yet does not count at later steps.
     """
     chunks: dict[str, list[Chunk]] = {}
     for row in rows:
@@ -91,11 +95,15 @@ def frame(rows: Sequence[Chunk], names: Mapping[str, str]) -> pd.DataFrame:
             for measured in row.frames:
                 steps.setdefault(int(measured["step"]), []).append((_models(row.chunk), measured))
         for _, weighed in sorted(steps.items()):
-            table += _rows("unlearned", method, name, weighed, float(weighed[0][1].get("cost", math.nan)) / cost)
+            share = float(weighed[0][1].get("cost", math.nan)) / cost
+            known = facts.get(method, MethodFacts())
+            about = {"method": method, "name": name, "starts": known.starts, "reference": known.reference}
+            table += _rows({"role": "unlearned", **about, "share": share}, weighed)
     for role, share in (("original", math.nan), ("oracle", 1.0)):
         weighed = [(_models(row.chunk), row.frames[0]) for row in chunks.get(f"@{role}", []) if row.frames]
         if weighed:
-            table += _rows(role, f"@{role}", role.capitalize(), weighed, share)
+            about = {"method": f"@{role}", "name": role.capitalize(), "starts": "", "reference": ""}
+            table += _rows({"role": role, **about, "share": share}, weighed)
     return tidy(COLUMNS, table)
 
 
@@ -110,17 +118,12 @@ def level(table: pd.DataFrame, role: str, split: str) -> pd.Series | None:
     return None if rows.empty else rows.iloc[0]
 
 
-def _rows(
-    role: str, method: str, name: str, weighed: Sequence[tuple[int, Mapping[str, Any]]], share: float
-) -> list[dict[str, Any]]:
+def _rows(method: Mapping[str, Any], weighed: Sequence[tuple[int, Mapping[str, Any]]]) -> list[dict[str, Any]]:
     """Return a row per split from what chunks, each with its number of networks, measured at one step."""
     first = weighed[0][1]
     about = {
-        "role": role,
-        "method": method,
-        "name": name,
+        **method,
         **{count: int(first.get(count, 0)) for count in ("step", "total", "seen")},
-        "share": share,
         "seconds": _mean([(networks, float(measured.get("seconds", math.nan))) for networks, measured in weighed]),
         "models": sum(networks for networks, _ in weighed),
     }
@@ -229,7 +232,7 @@ def _reach(table: pd.DataFrame, quantity: str, split: str) -> list[float] | None
     """
     here = table[table["split"] == split]
     drawn, levels = ways(here), here[here["role"] != "unlearned"]
-    fresh = drawn["method"].str.startswith(FRESH)
+    fresh = drawn["starts"] == "fresh"
     if not fresh.any() or fresh.all():
         return None
     ends = drawn[fresh].groupby("method")[quantity].last()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from engine.metrics import scores, statistics
 from engine.metrics.klom import Convention, diverged, klom
 from engine.records import SPLITS
 from engine.theme import DASH, MARKER, Look
-from engine.views.base import SPLIT_TITLES, ViewCard, styled
+from engine.views.base import SPLIT_TITLES, Column, ViewCard, of_metrics, plain, styled, tidy
+from engine.views.headline import chosen_statistic, columns
 
 CARD = ViewCard(
     title="Is this enough models?",
@@ -24,16 +27,27 @@ CARD = ViewCard(
         "green one, or when the two lie together and the green one is as low as the differences you care about."
     ),
 )
-
-STATISTICS = ("p95", "mean")
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "models": Column("Models of each ensemble", "models", 10),
+        "split": Column("Which points it is measured on", "", "forget", SPLITS),
+        "subsets": Column("Disjoint sets of that many models, whose numbers are averaged", "sets", 2),
+    }
+)
 PUBLISHED = 0.7
-"""The floor (95th percentile) that published tables rest on: 100 models a side."""
+"""The floor of the headline metric that published tables rest on: 100 models a side."""
 CLEAR = 2.0
 """A method is clearly told from an oracle when the floor is at most this many times what its KLOM has beyond it."""
 _LEAST = 4
 _BLOCKS = 4
 _GRID = (4, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000, 7000, 10_000)
 _POINTS = 2000
+
+
+def documented() -> Mapping[str, Column]:
+    """Return all columns of the table: :data:`COLUMNS`, and value and floor of each statistic of KLOM."""
+    parts = [scores.Column(metric, part) for metric in statistics().values() for part in ("value", "floor")]
+    return {**COLUMNS, **of_metrics(parts)}
 
 
 def counts(models: int) -> list[int]:
@@ -60,7 +74,7 @@ def frame(
     splits: Mapping[str, np.ndarray],
     convention: Convention = "paper",
 ) -> pd.DataFrame:
-    """Return one row per ensemble size and split: models, split, subsets, floor_p95, floor_mean, klom_p95, klom_mean.
+    """Return one row per ensemble size and split: models, split, subsets, and value and floor of each KLOM statistic.
 
     ``oracle``, ``second`` (independent oracles) and ``unlearned`` are margins (M, n) at n points, ``splits`` maps a
     split to columns of them. Diverged models are left out; then all have as many models as the smallest. A size n is
@@ -73,37 +87,34 @@ def frame(
     """
     sound = [np.delete(side, diverged(side), axis=0) for side in (oracle, second, unlearned)]
     models = min(map(len, sound))
+    known = statistics().values()
     rows = []
     for n in counts(models):
         subsets = min(_BLOCKS, models // n)
-        seen: dict[tuple[str, str, str], list[float]] = {}
+        seen: dict[str, dict[str, list[float]]] = {split: {} for split in SPLITS if len(splits.get(split, ()))}
         for block in range(subsets):
             near, other, tried = (side[block * n : (block + 1) * n] for side in sound)  # (n, points)
-            for what, against in (("floor", other), ("klom", tried)):
+            for part, against in (("floor", other), ("value", tried)):
                 values = klom(oracle=near, unlearned=against, convention=convention)  # (points,)
-                for split, columns in splits.items():
-                    if len(columns):
-                        seen.setdefault((split, what, "p95"), []).append(float(np.quantile(values[columns], 0.95)))
-                        seen.setdefault((split, what, "mean"), []).append(float(values[columns].mean()))
-        for split in (s for s in SPLITS if (s, "floor", "p95") in seen):
-            measured = {
-                f"{what}_{statistic}": float(np.mean(seen[split, what, statistic]))
-                for what in ("floor", "klom")
-                for statistic in STATISTICS
-            }
-            rows.append({"models": n, "split": split, "subsets": subsets, **measured})
-    names = ["models", "split", "subsets", *(f"{w}_{s}" for w in ("floor", "klom") for s in STATISTICS)]
-    return pd.DataFrame(rows, columns=names)
+                for split, measured in seen.items():
+                    for metric in known:
+                        name = scores.Column(metric, part).name
+                        measured.setdefault(name, []).append(metric.of(values[splits[split]]))
+        rows += [
+            {"models": n, "split": split, "subsets": subsets, **{k: float(np.mean(v)) for k, v in measured.items()}}
+            for split, measured in seen.items()
+        ]
+    return tidy(documented(), rows)
 
 
-def needed(table: pd.DataFrame, floor: float, *, statistic: str = "p95", split: str = "forget") -> int | None:
+def needed(table: pd.DataFrame, floor: float, *, statistic: str = "", split: str = "forget") -> int | None:
     """Return roughly how many models bring the floor of a split down to ``floor``; None when the curve cannot say.
 
     Read off between measured sizes; beyond them a power law through the upper half of the curve is carried on, up to
     twenty times the models at hand.
     """
     part = table[table["split"] == split].sort_values("models")
-    n, level = part["models"].to_numpy(np.float64), part[f"floor_{statistic}"].to_numpy()
+    n, level = part["models"].to_numpy(np.float64), part[columns(statistic)[-1]].to_numpy()
     if len(n) < 2 or floor <= 0 or not (level > 0).all():
         return None
     reached = np.flatnonzero(level <= floor)
@@ -121,17 +132,18 @@ def needed(table: pd.DataFrame, floor: float, *, statistic: str = "p95", split: 
     return math.ceil(wanted) if wanted <= 20 * n[-1] else None
 
 
-def said(table: pd.DataFrame, name: str, *, statistic: str = "p95") -> str:
+def said(table: pd.DataFrame, name: str, *, statistic: str = "") -> str:
     """Answer the question in plain words for the forget set: two sentences, three when it is not enough."""
     part = table[table["split"] == "forget"].sort_values("models")
     if len(part) < 2:
         return "There are too few models to look at fewer of them."
     last = part.iloc[-1]
-    models, level, value = int(last["models"]), float(last[f"floor_{statistic}"]), float(last[f"klom_{statistic}"])
+    klom_of, *_, floor_of = columns(statistic)
+    models, level, value = int(last["models"]), float(last[floor_of]), float(last[klom_of])
     beyond = value - level
     head = f"With {models} models a side the floor of the forget set is {level:.1f} and {name} scores {value:.1f}"
     if level <= CLEAR * beyond:
-        before = float(part.iloc[-2][f"klom_{statistic}"])
+        before = float(part.iloc[-2][klom_of])
         flat = abs(before - value) <= 0.1 * max(value, 1.0)
         settled = "and more would hardly move it." if flat else "though its value still falls as models are added."
         text = f"Enough to tell {name} from a retrain, {settled} {head}."
@@ -141,25 +153,28 @@ def said(table: pd.DataFrame, name: str, *, statistic: str = "p95") -> str:
         text = f"Not enough to be sure: {head}, most of which may be noise; {more} settle it."
     else:
         text = f"{name} cannot be told from a retrain with this many: {head}. A smaller difference may still hide."
-    published = needed(table, PUBLISHED, statistic="p95")
-    if float(last["floor_p95"]) > PUBLISHED and published is not None and published > models:
+    published = needed(table, PUBLISHED)
+    if float(last[columns()[-1]]) > PUBLISHED and published is not None and published > models:
         text += f" For a floor of {PUBLISHED}, that of published tables, it takes about {_rounded(published)}."
     return text
 
 
-def figure(table: pd.DataFrame, colours: Look, *, name: str = "unlearned", statistic: str = "p95") -> go.Figure:
+def figure(table: pd.DataFrame, colours: Look, *, name: str = "unlearned", statistic: str = "") -> go.Figure:
     """Draw one panel per split: the floor and the method's KLOM over the number of models (log axis)."""
     figure = make_subplots(
         rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=[SPLIT_TITLES[s] for s in SPLITS]
     )
-    plain = "".join(c for c in name if c not in "<>&")
+    klom_of, *_, floor_of = columns(statistic)
     for column, split in enumerate(SPLITS, start=1):
         part = table[table["split"] == split].sort_values("models")
-        for what, called, colour in (("klom", plain, colours.unlearned), ("floor", "noise floor", colours.oracle)):
+        for what, called, colour in (
+            (klom_of, plain(name), colours.unlearned),
+            (floor_of, "noise floor", colours.oracle),
+        ):
             figure.add_trace(
                 go.Scatter(
                     x=part["models"],
-                    y=part[f"{what}_{statistic}"],
+                    y=part[what],
                     mode="lines+markers",
                     line={"color": colour, "width": 2, "dash": DASH[split]},
                     marker={"size": 7, "symbol": MARKER[split], "color": colour},
@@ -175,8 +190,7 @@ def figure(table: pd.DataFrame, colours: Look, *, name: str = "unlearned", stati
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[str(n) for n in ticks], fixedrange=True)
     figure.update_xaxes(title_text="models per ensemble", row=1, col=2)
     figure.update_yaxes(rangemode="tozero", fixedrange=True, nticks=6)
-    label = {"p95": "95th percentile", "mean": "mean"}[statistic]
-    figure.update_yaxes(title_text=f"KLOM, {label} (nats)", row=1, col=1)
+    figure.update_yaxes(title_text=chosen_statistic(statistic).axis(), row=1, col=1)
     for annotation in figure.layout.annotations:
         annotation.update(font={"color": colours.ink, "size": 13}, yshift=2)
     figure.update_layout(legend={"y": -0.24, "yanchor": "top"})

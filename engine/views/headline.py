@@ -7,14 +7,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from engine.records import SPLITS
+from engine import metrics
+from engine.metrics import scores
+from engine.metrics._statistic import KlomStatistic
+from engine.metrics.scores import Scores
+from engine.records import REFERENCES, SPLITS, MethodFacts
 from engine.theme import MARKER, Look, fade
-from engine.views.base import CEILING, KLOM_RANGE, SPLIT_TITLES, ViewCard, styled
+from engine.views.base import (
+    CEILING,
+    KLOM_RANGE,
+    SPLIT_TITLES,
+    Column,
+    ViewCard,
+    number,
+    of_metrics,
+    styled,
+    tidy,
+)
 
 CARD = ViewCard(
     title="Distance from never having seen it",
@@ -26,97 +39,77 @@ CARD = ViewCard(
     ),
 )
 
-STATISTICS: Mapping[str, str] = MappingProxyType({"p95": "95th percentile", "mean": "Mean", "median": "Median"})
-"""How KLOM of all points of a split becomes one number, and its name for people."""
-_INTERVAL = {"p95": ("low", "high"), "mean": ("mean_low", "mean_high"), "median": ("median_low", "median_high")}
-_DOT = {"p95": "the KLOM that 95 % of the points stay below", "mean": "the mean KLOM of the points",
-        "median": "the KLOM that half of the points stay below"}  # fmt: skip
-
-REFERENCES = ("do_nothing", "retrain", "partial_retrain")
-"""Methods that are there to be compared with: they are drawn, and never named the closest."""
-
-_COLUMNS = (
-    *("method", "name", "role", "split", "models", "convention"),
-    *("klom_p95", "low", "high", "floor_p95", "klom_mean", "mean_low", "mean_high", "floor_mean"),
-    *("klom_median", "median_low", "median_high", "floor_median"),
-    *("accuracy", "accuracy_oracle", "accuracy_original", "seconds", "compute"),
+ROLES = ("original", "unlearned")
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "method": Column("The method's id in its run", "", "scrub"),
+        "name": Column("The method with its settings", "", "SCRUB"),
+        "role": Column("Whose networks these are: the originals' for doing nothing", "", "unlearned", ROLES),
+        "reference": Column("What kind of reference the method is; empty for one that is tried", "", "", REFERENCES),
+        "split": Column("Which points it is measured on", "", "forget", SPLITS),
+        "models": Column("Networks of each ensemble", "models", 100.0),
+        "convention": Column("How KLOM is binned; empty before it is measured", "", "paper"),
+    }
 )
+
+
+def documented() -> Mapping[str, Column]:
+    """Return all columns of the table: :data:`COLUMNS` and every metric's."""
+    return {**COLUMNS, **of_metrics(scores.columns())}
+
+
+def chosen_statistic(key: str = "") -> type[KlomStatistic]:
+    """Return the statistic of KLOM with this key; the headline metric without one."""
+    return metrics.statistics()[key] if key else metrics.headline()
 
 
 def card(statistic: str) -> ViewCard:
     """Return the card with the words that fit the statistic."""
-    return dataclasses.replace(CARD, how=CARD.how.replace(_DOT["p95"], _DOT[statistic]))
+    meaning = chosen_statistic(statistic).meaning
+    return dataclasses.replace(CARD, how=CARD.how.replace(metrics.headline().meaning, meaning))
 
 
-def columns(statistic: str) -> tuple[str, str, str, str]:
-    """Return the columns of a statistic: its value, both ends of its interval, and its floor."""
-    return (f"klom_{statistic}", *_INTERVAL[statistic], f"floor_{statistic}")
+def columns(statistic: str = "") -> tuple[str, str, str, str]:
+    """Return the columns of a statistic of KLOM: its value, both ends of its interval, and its floor."""
+    metric = chosen_statistic(statistic)
+    value, low, high, floor = (scores.Column(metric, part).name for part in ("value", "low", "high", "floor"))
+    return value, low, high, floor
 
 
-def role_of(method: str) -> str:
+def role_of(reference: str) -> str:
     """Return whose hue a method's row takes: the originals' when it does nothing, else the unlearned networks'."""
-    return "original" if method.split("-")[0] == "do_nothing" else "unlearned"
+    return "original" if reference == "do nothing" else "unlearned"
 
 
-def frame(results: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> pd.DataFrame:
-    """Return one row per method and split, methods in the order given.
+def frame(
+    results: Sequence[tuple[str, str, Scores | None]], facts: Mapping[str, MethodFacts] = MappingProxyType({})
+) -> pd.DataFrame:
+    """Return one row per method and split with every metric's columns, methods in the order given.
 
-    ``results`` holds (method id, name for people, rows as measured); rows carry ``split``, ``models``, ``klom_p95`` ...
-    A number that was not measured is missing (NaN), never zero.
+    ``results`` holds (method id, name for people, scores or None), ``facts`` what is known of each method: references
+    are drawn, and never named the closest; one without facts counts as one that is tried. A number that was not
+    measured is missing (NaN), never zero.
     """
-    tidy = [
-        {**{column: row.get(column) for column in _COLUMNS}, "method": method, "name": name, "role": role_of(method)}
-        for method, name, rows in results
-        for row in rows
+    kinds = {method: facts.get(method, MethodFacts()).reference for method, _, _ in results}
+    unmeasured = [{"split": split, "convention": ""} for split in SPLITS]
+    rows = [
+        {**row, "method": method, "name": name, "role": role_of(kinds[method]), "reference": kinds[method]}
+        for method, name, measured in results
+        for row in (unmeasured if measured is None else measured.wide())
         if row["split"] in SPLITS
     ]
-    table = pd.DataFrame(tidy, columns=list(_COLUMNS))
-    numbers = list(_COLUMNS[6:])
-    table[numbers] = table[numbers].apply(pd.to_numeric)
-    return table
+    return tidy(documented(), rows)
 
 
-def recomputed(
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    klom: np.ndarray,
-    floor: np.ndarray,
-    points: Mapping[str, np.ndarray],
-    convention: str,
-) -> list[dict[str, Any]]:
-    """Return the rows of one method with every KLOM in them made anew from per-point values, (P,) each.
-
-    For a convention that the run did not ask for: its intervals were not measured, so they are missing.
-    """
-    found = []
-    for row in rows:
-        ids = points[row["split"]]
-        fresh: dict[str, Any] = {"convention": convention}
-        for statistic in STATISTICS:
-            value, low, high, floor_of = columns(statistic)
-            fresh |= {value: _summary(klom[ids], statistic), low: None, high: None}
-            fresh[floor_of] = _summary(floor[ids], statistic)
-        found.append({**row, **fresh})
-    return found
-
-
-def _summary(values: np.ndarray, statistic: str) -> float | None:
-    """Return the statistic of (n,) values, None where they are unknown."""
-    if not len(values) or not np.isfinite(values).all():
-        return None
-    quantile = {"p95": 0.95, "median": 0.5}.get(statistic)
-    return float(values.mean() if quantile is None else np.quantile(values, quantile))
-
-
-def closest(table: pd.DataFrame, statistic: str = "p95") -> str:
+def closest(table: pd.DataFrame, statistic: str = "") -> str:
     """Return the method, references aside, that comes closest to the oracle on the forget set; "" without any."""
     value = columns(statistic)[0]
     forget = table[(table["split"] == "forget") & table[value].notna()]
-    tried = forget[~forget["method"].str.startswith(REFERENCES)]
+    tried = forget[forget["reference"] == ""]
     return "" if tried.empty else str(tried.loc[tried[value].idxmin(), "method"])
 
 
-def nearest(table: pd.DataFrame, statistic: str = "p95", *, most: int, keep: str = "") -> pd.DataFrame:
+def nearest(table: pd.DataFrame, statistic: str = "", *, most: int, keep: str = "") -> pd.DataFrame:
     """Return the rows of at most ``most`` methods in their order: references, ``keep``, then the closest to the oracle.
 
     For a figure that can be read; a sweep may have a hundred settings. Methods without numbers come last.
@@ -125,13 +118,13 @@ def nearest(table: pd.DataFrame, statistic: str = "p95", *, most: int, keep: str
     if len(methods) <= most:
         return table
     forget = table[table["split"] == "forget"].set_index("method")[columns(statistic)[0]]
-    first = [m for m in methods if m.startswith(REFERENCES) or m == keep]
+    first = list(dict.fromkeys(table.loc[(table["reference"] != "") | (table["method"] == keep), "method"]))
     rest = forget.drop(first, errors="ignore").sort_values(na_position="last", kind="stable")
     chosen = {*first, *rest.index[: max(0, most - len(first))]}
     return table[table["method"].isin(chosen)]
 
 
-def verdict(table: pd.DataFrame, statistic: str = "p95") -> str:
+def verdict(table: pd.DataFrame, statistic: str = "") -> str:
     """Say in at most two sentences, as Markdown, which method comes closest on the forget set and at what price."""
     value, _, _, floor = columns(statistic)
     method = closest(table, statistic)
@@ -139,29 +132,31 @@ def verdict(table: pd.DataFrame, statistic: str = "p95") -> str:
         return ""
     forget = table[(table["split"] == "forget") & table[value].notna()]
     best = forget[forget["method"] == method].iloc[0]
-    said = f"**{_plain(best['name'])}** comes closest on the forget set: {best[value]:.1f}"
+    sentence = f"**{_plain(best['name'])}** comes closest on the forget set: {best[value]:.1f}"
     if pd.notna(best[floor]):
-        said += f", against a floor of {best[floor]:.1f}"
-    nothing = forget[forget["method"].str.startswith("do_nothing")]
+        sentence += f", against a floor of {best[floor]:.1f}"
+    nothing = forget[forget["reference"] == "do nothing"]
     if not nothing.empty:
         idle = float(nothing.iloc[0][value])
-        said += f"; doing nothing scores {idle:.1f}" + (", which is closer still" if idle < best[value] else "")
-    said += "."
+        sentence += f"; doing nothing scores {idle:.1f}" + (", which is closer still" if idle < best[value] else "")
+    sentence += "."
     kept = table[(table["method"] == method) & (table["split"] == "retain")]
     if not kept.empty and kept.iloc[0][value] > 2 * kept.iloc[0][floor]:
         row = kept.iloc[0]
-        said += f" On the retain set it drifts to {row[value]:.1f} (floor {row[floor]:.1f})."
-    return said
+        sentence += f" On the retain set it drifts to {row[value]:.1f} (floor {row[floor]:.1f})."
+    return sentence
 
 
-def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: str = "p95") -> go.Figure:
+def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: str = "") -> go.Figure:
     """Draw one panel per split with one row per method; ``chosen`` is the method whose name is written in ink.
 
-    ``statistic`` is one of :data:`STATISTICS`; an interval that was not measured is not drawn.
+    ``statistic`` is the key of one of :func:`engine.metrics.statistics`, the headline's without one; an interval that
+    was not measured is not drawn.
 
     Custom data of a dot: (method, split).
     """
     value, _, _, floor_of = columns(statistic)
+    label = chosen_statistic(statistic).label.lower()
     order = list(dict.fromkeys(table["method"]))
     names = dict(zip(table["method"], table["name"], strict=True))
     place = {method: len(order) - 1 - i for i, method in enumerate(order)}
@@ -196,7 +191,7 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
         tickfont={"size": 13},
     )
     figure.update_xaxes(range=list(KLOM_RANGE), tickvals=[0, 2, 4, 6, 8, 10], fixedrange=True)
-    figure.update_xaxes(title_text=f"KLOM, {STATISTICS[statistic].lower()} over points (nats)", row=1, col=2)
+    figure.update_xaxes(title_text=f"KLOM, {label} over points (nats)", row=1, col=2)
     for annotation in figure.layout.annotations:
         annotation.update(font={"color": colours.ink, "size": 13}, yshift=2)
     figure.add_annotation(
@@ -261,11 +256,11 @@ def _dots(rows: pd.DataFrame, place: Mapping[str, int], split: str, colour: str,
 
 def _hover(row: pd.Series, statistic: str) -> str:
     value, low, high, floor = columns(statistic)
-    interval = "" if pd.isna(row[low]) else f" ({row[low]:.2f} to {row[high]:.2f})"
+    interval = "" if row[[low, high]].isna().any() else f" ({row[low]:.2f} to {row[high]:.2f})"
     return (
-        f"<b>{_plain(row['name'])}</b>, {row['split']} set, {row['models']} models<br>"
-        f"KLOM {STATISTICS[statistic].lower()} {row[value]:.2f}{interval}<br>"
-        f"floor {'not measured' if pd.isna(row[floor]) else format(row[floor], '.2f')}"
+        f"<b>{_plain(row['name'])}</b>, {row['split']} set, {number(row['models'], '.0f')} models<br>"
+        f"KLOM {chosen_statistic(statistic).label.lower()} {row[value]:.2f}{interval}<br>"
+        f"floor {number(row[floor])}"
     )
 
 

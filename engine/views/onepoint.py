@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from engine.metrics.base import MetricError
 from engine.metrics.two_sample import kolmogorov_smirnov, welch
+from engine.records import REFERENCES
 from engine.theme import Look
 from engine.views.base import KLOM_RANGE, Column, ViewCard, number, plain, styled, tidy
 from engine.views.headline import ceiling_shape, floor_shapes, role_of
@@ -30,6 +31,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
         "method": Column("The method's id in its run", "", "scrub"),
         "name": Column("The method with its settings", "", "SCRUB"),
+        "reference": Column("What kind of reference the method is; empty for one that is tried", "", "", REFERENCES),
         "klom": Column("KLOM of this point under the method", "nats", 2.5),
         "floor": Column("Noise floor of this point: KLOM of two sets of retrained networks", "nats", 0.625),
         "ks": Column("Kolmogorov-Smirnov distance between the margins of its networks and of the oracles", "", 0.375),
@@ -44,7 +46,10 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Measured:
-    """One method on one point: its KLOM and floor in nats, and the margins (m,) of its networks and of the oracles."""
+    """One method on one point: its KLOM and floor in nats, and the margins (m,) of its networks and of the oracles.
+
+    ``reference`` is the kind of reference the method is, one of :data:`engine.records.REFERENCES`.
+    """
 
     method: str
     name: str
@@ -52,6 +57,7 @@ class Measured:
     floor: float
     unlearned: np.ndarray
     oracle: np.ndarray
+    reference: str = ""
 
 
 def frame(measured: Sequence[Measured]) -> pd.DataFrame:
@@ -72,6 +78,7 @@ def frame(measured: Sequence[Measured]) -> pd.DataFrame:
             {
                 "method": one.method,
                 "name": one.name,
+                "reference": one.reference,
                 "klom": one.klom,
                 "floor": one.floor,
                 **tests,
@@ -105,7 +112,7 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", height: int 
             text=[f"{value:.1f}" if np.isfinite(value) else "" for value in table["klom"]],
             textposition=["middle left" if value > 9.5 else "middle right" for value in table["klom"]],
             textfont={"size": 11},
-            marker={"size": 9, "color": [colours.hue(role_of(method)) for method in table["method"]]},
+            marker={"size": 9, "color": [colours.hue(role_of(kind)) for kind in table["reference"]]},
             selected={"marker": {"opacity": 1}},
             unselected={"marker": {"opacity": 1}},
             customdata=table[["method"]].to_numpy(),

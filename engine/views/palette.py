@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from engine.records import MethodFacts
 from engine.theme import Look
 
 _LIGHT = ("#0072B2", "#9B3FD0", "#C2307F", "#1F2466", "#3E9BD6", "#6A58E8", "#7A4A6E", "#00519C")
 _DARK = ("#56B4E9", "#B98AFF", "#FF7FC0", "#4468FF", "#F3C6E8", "#8F97FF", "#2E86CC", "#D39BC4")
 _PLAIN_LIGHT, _PLAIN_DARK = ("#5F6B7A", "#8A94A0", "#3D4652"), ("#97A3B0", "#6F7C8A", "#C3CCD6")
-PLAIN = frozenset({"do_nothing", "retrain", "partial_retrain"})
-"""Methods that are points of reference: drawn in greys."""
 
 
-def places(keys: Mapping[str, str]) -> dict[str, int]:
-    """Return the place of each method (by id, with its key) in the palette: from 0 on, references from -1 down."""
+def places(facts: Mapping[str, MethodFacts]) -> dict[str, int]:
+    """Return the place of each method (by id) in the palette: from 0 on, references from -1 down."""
     taken: dict[str, int] = {}
-    for method, key in keys.items():
-        reference = key in PLAIN
+    for method, known in facts.items():
+        reference = known.reference != ""
         before = sum(1 for place in taken.values() if (place < 0) == reference)
         taken[method] = -1 - before if reference else before
     return taken

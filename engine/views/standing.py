@@ -9,7 +9,6 @@ import pandas as pd
 
 from engine.records import SPLITS
 from engine.views.curves import QUANTITIES, level, ways
-from engine.views.palette import PLAIN
 
 
 def now(table: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +49,7 @@ def nearest(table: pd.DataFrame, most: int) -> pd.DataFrame:
     if len(methods) <= most:
         return table
     away = now(table).set_index("method")["off_forget"].abs()
-    first = [method for method in methods if method.startswith(tuple(PLAIN))]
+    first = list(dict.fromkeys(table.loc[table["reference"] != "", "method"]))
     rest = away.drop(first).sort_values(na_position="last", kind="stable").index
     left_out = set(rest[max(0, most - len(first)) :])
     return table[~table["method"].isin(left_out)]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from engine.metrics.cost import Compute, Seconds
+from engine.records import REFERENCES
 from engine.theme import Look, fade
-from engine.views.base import CEILING, ViewCard, styled
-from engine.views.headline import REFERENCES, STATISTICS, columns
+from engine.views.base import CEILING, Column, ViewCard, largest, number, plain, styled, tidy
+from engine.views.headline import chosen_statistic, columns
 
 CARD = ViewCard(
     title="What it takes",
@@ -20,16 +25,29 @@ CARD = ViewCard(
         "where it lies below both lines."
     ),
 )
-_COLUMNS = ("method", "name", "forget", "retain", "test", "floor", "retain_floor", "compute", "seconds", "front")
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "method": Column("The method's id in its run", "", "scrub"),
+        "name": Column("The method with its settings", "", "SCRUB"),
+        "reference": Column("What kind of reference the method is; empty for one that is tried", "", "", REFERENCES),
+        "forget": Column("KLOM of the forget set", "nats", 2.5),
+        "retain": Column("KLOM of the retain set", "nats", 1.25),
+        "test": Column("KLOM of the test set", "nats", 1.125),
+        "floor": Column("Noise floor of the forget set", "nats", 0.625),
+        "retain_floor": Column("Noise floor of the retain set", "nats", 0.5),
+        "compute": Column("Work of the method as a share of a retrain", "", 0.0625),
+        "seconds": Column("Time of the method for all models together", "s", 3.5),
+        "front": Column("Whether no other method is as good in forget, retain and compute and better in one", "", True),
+    }
+)
 _LEAST = 1e-4
 """Share of a retrain below which all is drawn at the left edge."""
 
 
-def frame(table: pd.DataFrame, statistic: str = "p95") -> pd.DataFrame:
+def frame(table: pd.DataFrame, statistic: str = "") -> pd.DataFrame:
     """Return one row per measured method of a headline's ``table``, in its order.
 
-    forget, retain, test: KLOM in nats. floor, retain_floor: the noise floor of both splits. compute: share of a
-    retrain. front: whether no other method, references aside, is at least as good in forget, retain and compute and
+    A method is on the front when no other, references aside, is at least as good in forget, retain and compute and
     better in one.
     """
     value, _, _, floor = columns(statistic)
@@ -42,15 +60,16 @@ def frame(table: pd.DataFrame, statistic: str = "p95") -> pd.DataFrame:
             {
                 "method": method,
                 "name": by["name"].iloc[0],
+                "reference": by["reference"].iloc[0],
                 **{split: by[value].get(split, np.nan) for split in ("forget", "retain", "test")},
                 "floor": by.at["forget", floor],
                 "retain_floor": by.at["retain", floor],
-                "compute": by.at["forget", "compute"],
-                "seconds": by.at["forget", "seconds"],
+                "compute": by.at["forget", Compute.key],
+                "seconds": by.at["forget", Seconds.key],
                 "front": False,
             }
         )
-    found = pd.DataFrame(rows, columns=list(_COLUMNS))
+    found = tidy(COLUMNS, rows)
     tried = tested(found)
     prices = tried[["forget", "retain", "compute"]].to_numpy(dtype=float)  # (n, 3)
     no_worse = (prices[None] <= prices[:, None]).all(axis=2)  # (n, n): row i, is j as good in all
@@ -61,7 +80,7 @@ def frame(table: pd.DataFrame, statistic: str = "p95") -> pd.DataFrame:
 
 def tested(found: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that are no points of reference."""
-    return found[~found["method"].str.startswith(REFERENCES)]
+    return found[found["reference"] == ""]
 
 
 def said(found: pd.DataFrame) -> str:
@@ -88,23 +107,23 @@ def _told(row: pd.Series) -> str:
     return f"{row['forget']:.2f}{price}, retain set {row['retain']:.2f}"
 
 
-def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: str = "p95") -> go.Figure:
+def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: str = "") -> go.Figure:
     """Draw forget KLOM over compute (log), the references as lines. Custom data of a dot: (method, "forget")."""
     tried = tested(found)
     figure = go.Figure()
     if np.isfinite(found["floor"]).any():
         # Methods may rest on different numbers of models: the band is the widest of their floors.
-        edge = float(np.nanmax(found["floor"]))
+        edge = largest(found["floor"])
         figure.add_hrect(y0=-1, y1=edge, fillcolor=fade(colours.oracle, 0.14), line_width=0, layer="below")
-    idle = found[found["method"].str.startswith("do_nothing")]
-    if not idle.empty:
+    idle = found[found["reference"] == "do nothing"]
+    if idle["forget"].notna().any():
         figure.add_hline(
             y=float(idle["forget"].iloc[0]),
             line={"color": colours.original, "width": 1.5, "dash": "dash"},
             annotation={"text": "do nothing", "font": {"color": colours.original, "size": 11}},
             annotation_position="top left",
         )
-    partial = found[found["method"].str.startswith(("partial_retrain", "retrain"))].sort_values("compute")
+    partial = found[found["reference"].isin(("partial retrain", "retrain"))].sort_values("compute")
     if not partial.empty:
         figure.add_trace(
             go.Scatter(
@@ -121,8 +140,9 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
         )
     figure.add_trace(_dots(tried, colours, chosen))
     shares = [_LEAST, 1e-3, 1e-2, 0.1, 1.0]
-    low = max(_LEAST, float(found["compute"].where(found["compute"] > 0).min() or _LEAST) / 2)
-    high = max(1.3, 1.3 * float(found["compute"].max()))
+    shown = found["compute"][found["compute"] > 0]
+    low = _LEAST if shown.empty else max(_LEAST, float(shown.min()) / 2)
+    high = max(1.3, 1.3 * largest(shown))
     figure.update_xaxes(
         type="log",
         range=[float(np.log10(low)), float(np.log10(high))],
@@ -131,9 +151,11 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
         title_text="compute (share of a retrain, log)",
         fixedrange=True,
     )
-    top = min(CEILING + 0.8, 1.12 * max(1.0, float(np.nanmax(found["forget"])))) if len(found) else 1.0
+    top = min(CEILING + 0.8, 1.12 * max(1.0, largest(found["forget"])))
     figure.update_yaxes(
-        range=[-0.02 * top, top], title_text=f"forget KLOM, {STATISTICS[statistic].lower()} (nats)", fixedrange=True
+        range=[-0.02 * top, top],
+        title_text=f"forget KLOM, {chosen_statistic(statistic).label.lower()} (nats)",
+        fixedrange=True,
     )
     figure.update_layout(showlegend=False, hovermode="closest", clickmode="event+select")
     return styled(figure, colours, height=420)
@@ -175,8 +197,8 @@ def _dots(tried: pd.DataFrame, colours: Look, chosen: str) -> go.Scatter:
 
 
 def _hover(row: pd.Series) -> str:
-    name = "".join(c for c in str(row["name"]) if c not in "<>&")
+    forget, retain, test = (number(row[split]) for split in ("forget", "retain", "test"))
     return (
-        f"<b>{name}</b><br>forget {row['forget']:.2f}, retain {row['retain']:.2f}, test {row['test']:.2f} nats"
-        f"<br>{row['compute']:.2%} of a retrain"
+        f"<b>{plain(row['name'])}</b><br>forget {forget}, retain {retain}, test {test} nats"
+        f"<br>{number(row['compute'], '.2%')} of a retrain"
     )

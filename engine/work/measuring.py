@@ -1,4 +1,4 @@
-"""Measuring: from stored margins to the rows of the result table."""
+"""Measuring: from stored margins to the scores of a method."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.stored import removed
 
 
 def evaluation(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:  # noqa: ARG001
-    """Measure one method with the models of the parts so far, and keep rows and per-point numbers."""
+    """Measure one method with the models of the parts so far, and keep its scores and per-point numbers."""
     spec, parts = job.about(specs.Evaluation), job.inputs["parts"]
     measured: dict[str, np.ndarray] = {}
     metas: dict[str, dict[str, Any]] = {}
@@ -49,7 +49,7 @@ def evaluation(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device:
     hooks.progress(0.2, "measuring KLOM")
     result = evaluate(evidence)
     with artefact.write(job.part) as out:
-        out.json("rows", result.rows)
+        out.json("scores", result.scores.to_json())
         out.arrays("klom", result.klom)  # (P,)
         out.arrays("floor", result.floor)  # (P,)
         out.arrays("klom_other", result.klom_other)  # (P,)

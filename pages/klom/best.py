@@ -56,6 +56,7 @@ def draw(
         found,
         figure,
         subject=subject,
+        meanings=best.COLUMNS,
         columns={
             "forget_set": "Forget set",
             "setting": st.column_config.TextColumn("Best setting", pinned=True),
@@ -92,10 +93,10 @@ def _several(recipe: Mapping[str, Any]) -> bool:
 
 def _table(row: RunRow, convention: str) -> pd.DataFrame:
     try:
-        rows = {r.method: r.rows_in(convention) for r in results.results(row)}
+        scores = {r.method: r.scores_in(convention) for r in results.results(row)}
     except StoreError:  # its numbers are gone from the store: it has nothing to show beside this one
-        rows = {}
-    return klom_words.table(row, rows)
+        scores = {}
+    return klom_words.table(row, scores)
 
 
 def _keys(recipe: Mapping[str, Any]) -> dict[str, str]:

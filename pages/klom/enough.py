@@ -6,20 +6,18 @@ from functools import partial
 
 import streamlit as st
 
+from engine.metrics import statistics
 from engine.metrics.klom import MetricError
 from engine.queue import RunRow
 from engine.store import StoreError
-from engine.views import enough, headline
+from engine.views import enough
 from pages.klom import words
 from pages.ui import results, say, show
 from pages.ui.controls import switch
 
 
 def draw(run: RunRow, result: results.Result, convention: str, statistic: str) -> None:
-    """Show floor and KLOM of one method measured with fewer of its models, and the answer in words.
-
-    The median is read off as the mean: both speak about the bulk of the points.
-    """
+    """Show floor and KLOM of one method measured with fewer of its models, and the answer in words."""
     with (
         st.container(key="enough-part"),
         st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"),
@@ -27,10 +25,10 @@ def draw(run: RunRow, result: results.Result, convention: str, statistic: str) -
         show.heading(enough.CARD)
         shown = switch(
             "Statistic of the curve",
-            enough.STATISTICS,
+            list(statistics()),
             key="curve",
-            default="p95" if statistic == "p95" else "mean",
-            name=lambda key: headline.STATISTICS[key],
+            default=statistic,
+            name=lambda key: statistics()[key].label,
         )
     try:
         table = result.by_size(convention)
@@ -43,4 +41,5 @@ def draw(run: RunRow, result: results.Result, convention: str, statistic: str) -
 
     figure = partial(enough.figure, table, name=result.name, statistic=shown)
     show.chart(figure, "enough", alt="Noise floor and KLOM over the number of models, per split")
-    show.behind(enough.CARD, "enough", table, figure, subject=words.subject(run, [result], convention))
+    subject = words.subject(run, [result], convention)
+    show.behind(enough.CARD, "enough", table, figure, subject=subject, meanings=enough.documented())

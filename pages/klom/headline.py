@@ -11,6 +11,8 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from engine import metrics
+from engine.metrics import statistics
 from engine.metrics.klom import CONVENTIONS
 from engine.queue import RunRow
 from engine.store import StoreError
@@ -42,8 +44,13 @@ def head(asked: str) -> Head:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom", key="basis"):
         basis = st.container(width="stretch")
         convention = switch("KLOM convention", CONVENTIONS, key="convention", default=asked)
-        names = headline.STATISTICS
-        statistic = switch("Statistic", list(names), key="statistic", default="p95", name=lambda key: names[key])
+        statistic = switch(
+            "Statistic",
+            list(statistics()),
+            key="statistic",
+            default=metrics.headline().key,
+            name=lambda key: statistics()[key].label,
+        )
     return Head(verdict, basis, convention, statistic)
 
 
@@ -51,12 +58,12 @@ def draw(run: RunRow, measured: Sequence[results.Result], method: str, head: Hea
     """Show the verdict, what it rests on, and the figure; ``method`` is the one looked at closer."""
     convention, statistic = head.convention, head.statistic
     try:
-        rows = {r.method: r.rows_in(convention) for r in measured}
+        scores = {r.method: r.scores_in(convention) for r in measured}
     except StoreError as error:
         st.warning(f"The {convention} convention cannot be shown: {say.plain(error)}")
         convention = measured[0].convention
-        rows = {r.method: r.rows for r in measured}
-    table = words.table(run, rows)
+        scores = {r.method: r.scores for r in measured}
+    table = words.table(run, scores)
     verdict = headline.verdict(table, statistic)
     if verdict:
         head.verdict.markdown(f"#### {verdict}")
@@ -79,12 +86,10 @@ def draw(run: RunRow, measured: Sequence[results.Result], method: str, head: Hea
         table,
         figure,
         subject=subject,
+        meanings=headline.documented(),
         columns=columns,
         order=list(columns),
     )
-    low = headline.columns(statistic)[1]
-    if convention == measured[0].convention and statistic != "p95" and table[low].isna().all():
-        _note("This run was measured before intervals of the mean and the median were kept; run it again to have them.")
     for text in words.warnings(measured):
         _note(text)
     tradeoff.draw(table, method, statistic, choose, subject=subject)

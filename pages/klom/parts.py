@@ -117,7 +117,7 @@ def _default(run: RunRow, measured: Sequence[results.Result]) -> str:
     complete = len(known) == len(run.recipe["methods"])
     if old in known and ("point" in st.query_params or st.session_state.get(f"{key}-complete")):
         return str(old)
-    new = headline.closest(headline.frame([(r.method, r.name, r.rows) for r in measured])) or known[0]
+    new = headline.closest(results.table(measured)) or known[0]
     st.session_state[key], st.session_state[f"{key}-complete"] = new, complete
     if old is not None and st.session_state.get("method") == old:
         st.session_state["method"] = new

@@ -33,6 +33,7 @@ def draw(
         found,
         figure,
         subject=subject,
+        meanings=tradeoff.COLUMNS,
         columns={
             "name": st.column_config.TextColumn("Method", pinned=True),
             "forget": st.column_config.NumberColumn("forget KLOM", format="%.2f"),

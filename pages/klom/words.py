@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from engine.metrics import scores
+from engine.metrics.scores import Scores
 from engine.queue import RunRow
-from engine.records import SPLITS, Recipe
+from engine.records import Recipe
 from engine.views import headline
-from pages.ui import results, say, workspace
+from pages.ui import results, say, show, workspace
 
 
-def table(run: RunRow, rows: dict[str, list[dict[str, Any]]]) -> pd.DataFrame:
+def table(run: RunRow, measured: Mapping[str, Scores]) -> pd.DataFrame:
     """Return the headline's rows for every method of the recipe; those not measured yet hold no numbers."""
-    empty = [{"split": split} for split in SPLITS]
     names = say.method_names(workspace.words(), run.recipe)
-    return headline.frame([(method, name, rows.get(method, empty)) for method, name in names.items()])
+    facts = say.method_facts(workspace.words(), run.recipe)
+    return headline.frame([(method, name, measured.get(method)) for method, name in names.items()], facts)
 
 
 def basis(run: RunRow, measured: Sequence[results.Result], convention: str) -> str:
@@ -44,10 +46,8 @@ def warnings(measured: Sequence[results.Result]) -> list[str]:
     """Return what a reader should know, each sentence once, with the methods it is about unless it is all of them."""
     said: dict[str, list[str]] = {}
     for result in measured:
-        for row in result.rows:
-            for text in row.get("warnings") or []:
-                if result.name not in said.setdefault(text, []):
-                    said[text].append(result.name)
+        for text in result.scores.warnings:
+            said.setdefault(text, []).append(result.name)
     everyone = len(measured)
     who = {text: f"{len(names)} methods" if len(names) > 2 else ", ".join(names) for text, names in said.items()}
     return [text if len(names) == everyone else f"{who[text]}: {text}" for text, names in said.items()]
@@ -55,28 +55,10 @@ def warnings(measured: Sequence[results.Result]) -> list[str]:
 
 def columns(statistic: str) -> dict[str, Any]:
     """Return the headline table's columns in order, those of the statistic shown first."""
-    value, low, high, floor = headline.columns(statistic)
-    called = headline.STATISTICS[statistic].lower()
-    others = {
-        headline.columns(other)[0]: _number(f"KLOM {other}", f"{headline.STATISTICS[other]} over points.")
-        for other in headline.STATISTICS
-        if other != statistic
-    }
+    parts = ("value", "low", "high", "floor", "oracle")
     return {
         "name": st.column_config.TextColumn("Method", pinned=True),
         "split": st.column_config.TextColumn("Split"),
-        value: _number(f"KLOM {statistic}", f"The {called} over points, in nats."),
-        low: _number("low", "95 % bootstrap interval over models, lower end."),
-        high: _number("high", "95 % bootstrap interval over models, upper end."),
-        floor: _number(f"floor {statistic}", "The same for two ensembles of oracles."),
-        **others,
-        "accuracy": _number("accuracy", "Of the unlearned networks.", "percent"),
-        "accuracy_oracle": _number("oracle's", "Accuracy of the oracles.", "percent"),
-        "compute": _number("of a retrain", "Compute as a share of a retrain.", "percent"),
-        "seconds": _number("seconds", "Of all models together.", "%.3f"),
-        "models": _number("models", "Per ensemble.", "%d"),
+        **show.numbers(scores.columns(headline.chosen_statistic(statistic), parts)),
+        "models": st.column_config.NumberColumn("models", help="Per ensemble.", format="%d"),
     }
-
-
-def _number(title: str, help_text: str, form: str = "%.2f") -> Any:
-    return st.column_config.NumberColumn(title, help=help_text, format=form)

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from engine.catalog import references
+from engine.metrics import headline
 from engine.views import methods as view
 from pages.methods import formula, measured
 from pages.ui import draft, runs, say, show, workspace
@@ -136,8 +137,8 @@ def _open(group: str, entry: Mapping[str, Any]) -> None:
 
 
 def _best(row: pd.Series) -> str:
-    floor = "" if pd.isna(row["floor_p95"]) else f" against a floor of {row['floor_p95']:.1f}"
-    return f"Best here: forget set KLOM p95 {row['klom_p95']:.1f}{floor} ({view.about(row)})"
+    floor = "" if pd.isna(row["floor"]) else f" against a floor of {row['floor']:.1f}"
+    return f"Best here: forget set {headline().title()} {row['klom']:.1f}{floor} ({view.about(row)})"
 
 
 def _try(entry: Mapping[str, Any]) -> None:
@@ -236,7 +237,8 @@ def _measured(entry: Mapping[str, Any]) -> None:
 
     st.html(f'<p class="fs-small strong">{say.escaped(_best(table.iloc[0]))}. Click a dot to open its run.</p>')
     show.chart(figure, "measured", on_click=choose, alt=f"KLOM of {entry['card']['name']} in the runs of this store")
-    show.behind(view.CARD, "measured", table.drop(columns=["key"]), figure, subject=entry["card"]["name"])
+    numbers, name = table.drop(columns=["key"]), entry["card"]["name"]
+    show.behind(view.CARD, "measured", numbers, figure, subject=name, meanings=view.COLUMNS)
     if "to-run" in st.session_state:
         run, _ = st.session_state.pop("to-run")
         runs.show(run)

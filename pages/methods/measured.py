@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.metrics.scores import Scores
 from engine.queue import RunRow
 from engine.store import default_store
 from engine.views import methods
@@ -42,7 +43,7 @@ def _entries(run: RunRow) -> list[dict[str, Any]]:
             "data": about["Data"],
             "model": about["Model"],
             "forget": about["Forget"],
-            "rows": payload["rows"],
+            "scores": Scores.from_json(payload["scores"]),
         }
         for method, payload in newest.items()
         if method in keys

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -18,7 +17,7 @@ from engine.queue import RunRow
 from engine.records import canonical, digest
 from engine.store import StoreError, default_store
 from engine.store.measurements import answered
-from engine.views import view
+from engine.views import views
 from pages.ui import asking, knobs, nouns, say, show, workspace
 
 
@@ -116,18 +115,16 @@ def _picture(run: RunRow, subject: str, key: str, answer: Mapping[str, Any]) -> 
     except StoreError as error:
         st.warning(say.plain(error))
         return
-    module = view(key)
-    table = module.frame(measurement)
-    beside = module.beside(measurement) if hasattr(module, "beside") else {}
-    draw = partial(module.figure, table, **beside)
-    show.heading(module.CARD)
-    alt = f"{module.CARD.title}. {module.CARD.question}"
-    if beside:
-        show.picture(draw, f"look-{key}-chart", alt=alt)
+    view = views()[key]
+    table, figure = view.draw(measurement)
+    show.heading(view.card)
+    alt = f"{view.card.title}. {view.card.question}"
+    if view.beside is None:
+        show.chart(figure, f"look-{key}-chart", alt=alt)
     else:
-        show.chart(draw, f"look-{key}-chart", alt=alt)
+        show.picture(figure, f"look-{key}-chart", alt=alt)
     about = f"{run.label}; {run.id}; {subject}"
-    show.behind(module.CARD, key, table, draw, subject=about, meanings=module.COLUMNS)
+    show.behind(view.card, key, table, figure, subject=about, meanings=view.columns)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

@@ -48,7 +48,7 @@ def ask(request: Mapping[str, Any], *, key: str, also: object = None) -> Reply:
         st.session_state[place] = known
     question = known[1]
     answer = queue.answer_to(question)
-    pending = None if answer is not None else queue.asked(question)
+    pending = None if answer is not None else queue.question_progress(question)
     if answer is None and pending is None:
         # Taken back on this page, or swept after a long pause.
         return Reply(question, None, "", None, withdrawn=True)
@@ -72,21 +72,21 @@ def wait(reply: Reply, *, what: str, key: str) -> None:
 
 def _wait(question: str, what: str, key: str) -> None:
     queue = workspace.queue()
-    told = queue.asked(question)
-    if told is None:
+    progress = queue.question_progress(question)
+    if progress is None:
         st.rerun()
     workspace.keeper().ensure()
     row = workspace.compute()
     with st.container(horizontal=True, vertical_alignment="center", key=f"waiting-{key}", gap="small"):
         if row is None or not row.alive:
             said = "starting the compute process"
-        elif not told:
+        elif not progress:
             said = "waiting for a free worker"
         else:
-            said = nouns.spoken(str(told.get("message") or "preparing").split(": ")[-1])
-            if told.get("seconds"):
-                said += f", {say.duration(told['seconds'])} so far"
-        share = float(told.get("share") or 0.0)
+            said = nouns.spoken(str(progress.get("message") or "preparing").split(": ")[-1])
+            if progress.get("seconds"):
+                said += f", {say.duration(progress['seconds'])} so far"
+        share = float(progress.get("share") or 0.0)
         done = f" {share:.0%}" if share > 0 else ""
         st.html(f'<p class="fs-small strong" role="status">{say.escaped(what)}{done}: {say.escaped(said)}</p>')
         if st.button("Cancel", key=f"withdraw-{key}"):

@@ -91,7 +91,7 @@ def panel(
     if measured:
         names = {r.method: r.name for r in measured}
         if method is None:
-            best = headline.closest(headline.frame([(r.method, r.name, r.rows) for r in measured]))
+            best = headline.closest(results.table(measured))
             first = list(names).index(best) if best in names else 0
             method = st.selectbox("Method", list(names), first, names.__getitem__, key=f"{prefix}method")
         result = next((r for r in measured if r.method == method), measured[0])
@@ -154,6 +154,7 @@ def _measured(result: results.Result, number: int, convention: str, found: dict[
         float(floor[number]),
         unlearned=found["unlearned"],
         oracle=found["oracle"],
+        reference=result.facts.reference,
     )
 
 
@@ -247,7 +248,14 @@ def _methods(
     figure = partial(onepoint.figure, table, chosen=chosen)
     show.heading(onepoint.CARD)
     show.chart(figure, key, alt="KLOM of this picture under every method, with its noise floor")
-    show.behind(onepoint.CARD, key, table.drop(columns="method"), figure, subject=subject, meanings=onepoint.COLUMNS)
+    show.behind(
+        onepoint.CARD,
+        key,
+        table.drop(columns=["method", "reference"]),
+        figure,
+        subject=subject,
+        meanings=onepoint.COLUMNS,
+    )
 
 
 def _way(measured: Sequence[results.Result], seen: _Seen, number: int, chosen: str, key: str, subject: str) -> None:

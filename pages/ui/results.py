@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from engine.metrics.klom import CONVENTIONS
+from engine.metrics.scores import Scores
 from engine.queue import ResultRow, RunRow
-from engine.records import EARLIER
+from engine.records import EARLIER, MethodFacts, digest
 from engine.store import Artefact, Part, StoreError, default_store
 from engine.views import enough, headline, trajectory
 from pages.ui import say, workspace
@@ -29,16 +29,17 @@ class Result:
     name: str
     models: int
     payload: Mapping[str, Any]
+    facts: MethodFacts
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
-        """One row of numbers per split, in the convention that was asked for."""
-        return list(self.payload["rows"])
+    def scores(self) -> Scores:
+        """What every metric says, in the convention that was asked for."""
+        return Scores.from_json(self.payload["scores"])
 
     @property
     def convention(self) -> str:
         """The KLOM convention that was asked for."""
-        return str(self.rows[0].get("convention") or CONVENTIONS[0])
+        return self.scores.convention
 
     @property
     def data_hash(self) -> str:
@@ -46,7 +47,7 @@ class Result:
         return str(self.payload["spec"]["unlearned"]["original"]["data"])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return ``klom``, ``floor``, ``klom_other`` and ``floor_other``, each (P,); NaN where nothing was stored.
+        """Return ``klom``, ``floor``, ``klom_other`` and ``floor_other``, each (P,).
 
         Raises:
             StoreError: they are gone from the store or damaged; in words.
@@ -62,22 +63,33 @@ class Result:
         found, other = self.arrays(), "" if convention == self.convention else "_other"
         return found[f"klom{other}"], found[f"floor{other}"]
 
-    def rows_in(self, convention: str) -> list[dict[str, Any]]:
-        """Return one row of numbers per split in a convention; one that was not asked for has no intervals.
+    def scores_in(self, convention: str) -> Scores:
+        """Return what every metric says in a convention; one that was not asked for has no intervals.
 
         Raises:
             StoreError: as :meth:`arrays`.
         """
         if convention == self.convention:
-            return self.rows
+            return self.scores
         klom, floor = self.values(convention)
-        return headline.recomputed(self.rows, klom=klom, floor=floor, points=self.points(), convention=convention)
+        return self.scores.recomputed(klom=klom, floor=floor, points=self.points(), convention=convention)
+
+    def removed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the training indices that the run forgets, (F,), and those that earlier requests removed, (E,).
+
+        Raises:
+            StoreError: they are gone from the store or damaged; in words.
+        """
+        return _removed(str(default_store()), digest(self.payload["forget"]), self.payload["forget"])
 
     def points(self) -> dict[str, np.ndarray]:
-        """Return the points of each split; at a later request of a sequence also what earlier ones removed."""
+        """Return the points of each split; at a later request of a sequence also what earlier ones removed.
+
+        Raises:
+            StoreError: as :meth:`arrays`.
+        """
         train, total = int(self.payload["train"]), len(self.arrays()["klom"])
-        forget = np.asarray(self.payload["forget"], dtype=np.int64)
-        earlier = np.asarray(self.payload.get("earlier", ()), dtype=np.int64)
+        forget, earlier = self.removed()
         return {
             "forget": forget,
             "retain": np.setdiff1d(np.arange(train), np.union1d(forget, earlier)),
@@ -86,12 +98,17 @@ class Result:
         }
 
     def split_of(self, point: int) -> str:
-        """Return the split a point belongs to."""
+        """Return the split a point belongs to.
+
+        Raises:
+            StoreError: as :meth:`removed`.
+        """
         if point >= int(self.payload["train"]):
             return "test"
-        if point in set(self.payload.get("earlier", ())):
+        forget, earlier = self.removed()
+        if point in earlier:
             return EARLIER
-        return "forget" if point in set(self.payload["forget"]) else "retain"
+        return "forget" if point in forget else "retain"
 
     def margins(self, point: int, roles: Sequence[str] = ROLES) -> dict[str, np.ndarray]:
         """Return the margins (m,) on one point of originals, unlearned networks, oracles and second oracles.
@@ -158,6 +175,13 @@ def _part(path: str, name: str, _artefact: Artefact) -> Part:  # noqa: ARG001
     return _artefact.read(name)
 
 
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _removed(store_path: str, spec_hash: str, _spec: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+    part = workspace.store().artefact("forget", _spec).read("whole")
+    earlier = part.array("earlier") if "earlier.npy" in part.files else np.empty(0, np.int64)
+    return np.array(part.array("indices")), np.array(earlier)
+
+
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _arrays(
     store_path: str,  # noqa: ARG001 - part of the cache's key
@@ -167,10 +191,7 @@ def _arrays(
     _spec: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     part = workspace.store().artefact("evaluation", _spec).read("whole")
-    found = {name: np.array(part.array(name)) for name in ("klom", "floor", "klom_other")}
-    # Runs measured before the floor was kept in both conventions have it in one.
-    missing = np.full_like(found["klom"], np.nan)
-    return {**found, "floor_other": np.array(part.array("floor_other")) if "floor_other.npy" in part.files else missing}
+    return {name: np.array(part.array(name)) for name in ("klom", "floor", "klom_other", "floor_other")}
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
@@ -196,15 +217,30 @@ def _by_size(
 
 def results(run: RunRow) -> list[Result]:
     """Return the newest result of each method of a run, in the order of its recipe."""
-    rows: dict[str, ResultRow] = {row.method_id: row for row in workspace.queue().results(run.id)}
+    rows = {row.method_id: row for row in _newest(str(default_store()), run.id, _changes(run))}
+    facts = say.method_facts(workspace.words(), run.recipe)
     return [
-        Result(run.id, method, name, rows[method].models, rows[method].payload)
+        Result(run.id, method, name, rows[method].models, rows[method].payload, facts[method])
         for method, name in say.method_names(workspace.words(), run.recipe).items()
         if method in rows
     ]
 
 
+def table(measured: Sequence[Result]) -> pd.DataFrame:
+    """Return the headline's table of these results, in the convention that was asked for."""
+    return headline.frame([(r.method, r.name, r.scores) for r in measured], {r.method: r.facts for r in measured})
+
+
 def version(run: RunRow) -> str:
     """Return a short text that changes when there is something new to draw."""
-    found: Sequence[ResultRow] = workspace.queue().results(run.id)
-    return f"{run.status}:{sum(row.models for row in found)}:{len(found)}"
+    return f"{run.status}:{_changes(run)}"
+
+
+def _changes(run: RunRow) -> int:
+    return workspace.queue().results_version(run.id)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _newest(store_path: str, run_id: str, changes: int) -> list[ResultRow]:  # noqa: ARG001
+    """Return a run's newest results, read and parsed once per change and shared by all sessions."""
+    return workspace.queue().results(run_id)

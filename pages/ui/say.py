@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from engine import catalog
 from engine.forget import make_selector
 from engine.knobs import BadSetting
-from engine.records import Recipe
+from engine.records import MethodFacts, Recipe
 from pages.ui import workspace
 
 _UPLOAD = re.compile(r"\b([0-9a-f]{64})\.(?:zip|tar\.gz|tar\.xz|tar|csv)\b")
@@ -97,6 +98,11 @@ def method_names(words: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[st
             name = ", ".join([name, *own]) if own else f"{name}, defaults"
         named[method_id] = name
     return named
+
+
+def method_facts(words: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, MethodFacts]:
+    """Return what views must know of each method of a recipe by its id, in the recipe's order."""
+    return catalog.method_facts(words, Recipe.from_json(recipe))
 
 
 def _label(words: Mapping[str, Any], method: str, setting: str) -> str:

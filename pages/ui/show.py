@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from engine.metrics import scores
 from engine.theme import LIGHT, Look, look
 from engine.views.base import CHART_CONFIG, Column, ViewCard, as_html
 from pages.ui import frame, nouns
@@ -73,6 +74,18 @@ def _content(draw: partial[go.Figure]) -> str:
 @st.cache_resource(max_entries=128, show_spinner=False)
 def _shared(content: str, dark: bool, _draw: Draw) -> go.Figure:  # noqa: ARG001 - part of the cache's key
     return _draw(look(dark=dark))
+
+
+def numbers(columns: Sequence[scores.Column]) -> dict[str, Any]:
+    """Return how a table shows columns of metrics: title, meaning and number of digits, as their cards have them."""
+    return {
+        column.name: st.column_config.NumberColumn(
+            column.title,
+            help=column.help,
+            format="percent" if column.metric.form == "percent" else f"%.{column.metric.digits}f",
+        )
+        for column in columns
+    }
 
 
 def behind(

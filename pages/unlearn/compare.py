@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from engine.catalog import references
+from engine.metrics.scores import Scores
 from engine.queue import RunRow
 from engine.theme import Look
 from engine.views import compare as view
@@ -158,7 +159,7 @@ def _curves(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
     show.behind(
         curves_view.CARD,
         "compared-curves",
-        table,
+        table.drop(columns=["starts", "reference"]),
         draw,
         subject=", ".join(row.label for row in rows),
         meanings=curves_view.COLUMNS,
@@ -178,16 +179,15 @@ def _numbers(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
         newest = {r.method_id: r.payload for r in workspace.queue().results(row.id)}
         for method, name in say.method_names(workspace.words(), row.recipe).items():
             if method in newest:
-                entries.append(view.Entry(letters[row.id], method, name, newest[method]["rows"]))
+                entries.append(view.Entry(letters[row.id], method, name, Scores.from_json(newest[method]["scores"])))
     show.heading(view.CARD)
-    table = view.table(entries)
+    table = view.frame(entries)
     if table.empty:
         st.html('<p class="fs-small strong">None of them is measured yet.</p>')
         return
-    number = st.column_config.NumberColumn
     with st.container(key="numbers"):
         st.dataframe(
-            table.assign(**{name: 100 * table[name] for name in ("accuracy", "accuracy_oracle", "compute")}),
+            table,
             hide_index=True,
             placeholder="",
             height="content" if len(table) < 16 else 480,
@@ -195,13 +195,8 @@ def _numbers(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
                 "run": "Run",
                 "method": "Method",
                 "split": "Split",
-                "models": number("Models"),
-                "klom_p95": number("KLOM p95", format="%.2f"),
-                "floor_p95": number("Floor", format="%.2f", help="What two sets of oracles score."),
-                "accuracy": number("Accuracy", format="%.1f%%"),
-                "accuracy_oracle": number("Oracle's", format="%.1f%%"),
-                "compute": number("Compute", format="%.1f%%", help="As a share of a retrain."),
-                "seconds": number("Seconds", format="%.3f"),
+                "models": st.column_config.NumberColumn("Models"),
+                **show.numbers(view.columns()),
             },
         )
     st.download_button(

@@ -68,5 +68,5 @@ def _remedy(settings: Mapping[str, Any]) -> None:
 
 def _wait(question: str) -> None:
     workspace.keeper().ensure()
-    if workspace.queue().asked(question) is None:
+    if workspace.queue().question_progress(question) is None:
         st.rerun()

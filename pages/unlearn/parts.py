@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from engine.queue import FramesRow, RunRow
-from engine.records import digest
+from engine.records import MethodFacts, digest
 from engine.store import default_store
 from engine.theme import Look, look
 from engine.views import curves as view
@@ -104,7 +104,8 @@ def _tick(run_id: str, was_over: bool, source: str) -> None:
         )
 
     subject = ", ".join(say.subject(workspace.words(), run.recipe).values())
-    show.behind(view.CARD, "curves", found, draw, subject=subject, meanings=view.COLUMNS)
+    table = found.drop(columns=["starts", "reference"])
+    show.behind(view.CARD, "curves", table, draw, subject=subject, meanings=view.COLUMNS)
     _took(run, now)
 
 
@@ -220,7 +221,8 @@ def measured(run: RunRow) -> tuple[pd.DataFrame, str]:
     path = str(default_store())
     rows = _kept(path, run.id) if run.over else _fresh(path, run.id)
     version = digest([[row.method_id, row.chunk, len(row.frames)] for row in rows])
-    return _gathered(path, run.id, version, rows, say.method_names(workspace.words(), run.recipe)), version
+    names = say.method_names(workspace.words(), run.recipe)
+    return _gathered(path, run.id, version, rows, names, say.method_facts(workspace.words(), run.recipe)), version
 
 
 @st.cache_resource(ttl=0.8, max_entries=32, show_spinner=False)
@@ -240,8 +242,9 @@ def _gathered(
     version: str,  # noqa: ARG001
     _rows: list[FramesRow],
     names: dict[str, str],
+    _facts: dict[str, MethodFacts],
 ) -> pd.DataFrame:
-    return view.frame(_rows, names)
+    return view.frame(_rows, names, _facts)
 
 
 def drawn(
@@ -253,8 +256,7 @@ def drawn(
 
 def shades(run: RunRow) -> dict[str, int]:
     """Return the place in the palette of each method of a run."""
-    ids = say.method_names(workspace.words(), run.recipe)
-    return palette.places({m: str(choice["key"]) for m, choice in zip(ids, run.recipe["methods"], strict=True)})
+    return palette.places(say.method_facts(workspace.words(), run.recipe))
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
@@ -284,7 +286,7 @@ def closer(run: RunRow) -> None:
     images = workspace.pictures(found[0].data_hash) if found else None
     if not found or images is None:
         return
-    forget = found[0].payload["forget"]
+    forget = found[0].removed()[0].tolist()
     with st.container(horizontal=True, vertical_alignment="bottom", key="closer"):
         number = st.number_input(
             nouns.spoken("One picture on its way"),

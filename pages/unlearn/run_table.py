@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.metrics import headline
+from engine.metrics.scores import Scores
 from engine.queue import RunNote, RunRow
 from engine.records import digest
 from engine.store import default_store
@@ -110,7 +112,7 @@ def _select(rows: Sequence[RunRow], notes: Mapping[str, RunNote]) -> list[RunRow
             "methods": st.column_config.TextColumn("Methods", width="medium"),
             "models": number("Networks"),
             "took": st.column_config.TextColumn("Took"),
-            "klom": number("Best KLOM", format="%.2f", help="Lowest 95th percentile on the forget set."),
+            "klom": number("Best KLOM", format="%.2f", help=f"Lowest {headline().label} on the forget set."),
             "floor": number("Floor", format="%.2f", help="What two sets of oracles score: the best there is."),
             "way": st.column_config.LineChartColumn(
                 "Margin on the way", help="Mean margin of the forget set, from the originals on, under the best method."
@@ -146,17 +148,20 @@ def _row(row: RunRow, note: RunNote) -> dict[str, Any]:
 @st.cache_data(max_entries=400, show_spinner=False)
 def _best(store_path: str, run_id: str, status: str, _row: RunRow) -> dict[str, Any]:  # noqa: ARG001
     """Return KLOM and floor of the method nearest to the oracles on the forget set, and its margins on the way."""
-    found: list[tuple[float, float | None, str]] = []
-    for result in workspace.queue().results(run_id):
-        forget = next((line for line in result.payload["rows"] if line["split"] == "forget"), None)
-        if forget is not None and forget.get("klom_p95") is not None:
-            found.append((forget["klom_p95"], forget.get("floor_p95"), result.method_id))
+    metric = headline()
+    scores = {row.method_id: Scores.from_json(row.payload["scores"]) for row in workspace.queue().results(run_id)}
+    values = {method: one.value(metric, "forget") for method, one in scores.items()}
+    known = {method: value for method, value in values.items() if value is not None}
     ways = curves.ways(parts.measured(_row)[0])
-    if not found and ways.empty:
+    if not known and ways.empty:
         return {}
-    best = min(found) if found else (None, None, str(ways["method"].iloc[0]))
-    way = ways[(ways["method"] == best[2]) & (ways["split"] == "forget")]["margin"]
-    return {"klom": best[0], "floor": best[1], "way": [float(f"{v:.4g}") for v in way]}
+    best = min(known, key=lambda method: metric.distance(known[method])) if known else str(ways["method"].iloc[0])
+    way = ways[(ways["method"] == best) & (ways["split"] == "forget")]["margin"]
+    return {
+        "klom": known.get(best),
+        "floor": scores[best].value(metric, "forget", "floor") if best in scores else None,
+        "way": [float(f"{v:.4g}") for v in way],
+    }
 
 
 def _acts(picked: Sequence[RunRow]) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 
 import streamlit as st
 
+from engine.metrics import headline
 from engine.queue import RunRow
 from engine.queue.sequences import Place, place_of
 from engine.views import palette
@@ -66,43 +67,41 @@ def _draw(run_id: str) -> None:
         missing = [number for number, other in enumerate(where.runs, start=1) if other is None]
         gaps = f" Nobody ran request {missing[0]} by itself, so it is not drawn." if missing else ""
         st.html(f'<p class="fs-small strong">{say.escaped(view.said(table) + gaps)}</p>')
+        quantities = view.quantities()
         quantity = switch(
-            "What of each request", list(view.QUANTITIES), key="of-requests", default="klom",
-            name=lambda key: view.QUANTITIES[key],
-        )  # fmt: skip
-        ids = say.method_names(workspace.words(), run.recipe)
-        keys = {m: str(choice["key"]) for m, choice in zip(ids, run.recipe["methods"], strict=True)}
-        figure = partial(view.figure, table, quantity=quantity, total=where.total, shades=palette.places(keys))
+            "What of each request",
+            list(quantities),
+            key="of-requests",
+            default=headline().key,
+            name=lambda key: quantities[key].title(),
+        )
+        places = palette.places(say.method_facts(workspace.words(), run.recipe))
+        figure = partial(view.figure, table, quantity=quantity, total=where.total, shades=places)
         asked = ", ".join(f"{i}. {say.forget_name(one)}" for i, one in enumerate(where.asked, start=1))
-        alt = f"{view.QUANTITIES[quantity]} of each method over {where.total} requests: {asked}"
+        alt = f"{quantities[quantity].card.name} of each method over {where.total} requests: {asked}"
         show.chart(figure, "requests", alt=alt)
-        number = st.column_config.NumberColumn
+        columns = {
+            "request": st.column_config.NumberColumn("Request", format="%d"),
+            "asked": "Asked for",
+            "name": "Method",
+            "split": "Split",
+            **show.numbers(view.columns()),
+        }
         show.behind(
             view.CARD,
             "requests",
             table,
             figure,
             subject=f"{', '.join(say.subject(workspace.words(), run.recipe).values())}; requests: {asked}",
-            columns={
-                "request": number("Request", format="%d"),
-                "asked": "Asked for",
-                "name": "Method",
-                "split": "Split",
-                "klom_p95": number("KLOM p95", format="%.2f"),
-                "floor_p95": number("Floor", format="%.2f"),
-                "accuracy": number("Accuracy", format="percent"),
-                "accuracy_oracle": number("Oracle's", format="percent"),
-                "compute": number("Of a retrain", format="percent"),
-                "seconds": number("Seconds", format="%.1f"),
-            },
-            order=["request", "asked", "name", "split", "klom_p95", "floor_p95", "accuracy", "accuracy_oracle",
-                   "compute", "seconds"],
-        )  # fmt: skip
+            meanings=view.documented(),
+            columns=columns,
+            order=list(columns),
+        )
 
 
 def _entries(where: Place) -> list[view.Entry]:
     return [
-        view.Entry(number, say.forget_name(asked), one.method, one.name, one.rows)
+        view.Entry(number, say.forget_name(asked), one.method, one.name, one.scores, one.facts.reference)
         for number, (asked, row) in enumerate(zip(where.asked, where.runs, strict=True), start=1)
         if row is not None
         for one in results.results(row)

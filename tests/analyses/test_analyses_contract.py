@@ -17,7 +17,7 @@ from engine.analyses.bench import ROLES, Bench
 from engine.measurement import Measurement
 from engine.task import NotDeclared
 from engine.theme import DARK, LIGHT
-from engine.views import view
+from engine.views import views
 
 KEYS = list(analyses())
 KNOBS = [(key, field.name) for key, plugin in analyses().items() for field in plugin.fields()]
@@ -139,19 +139,18 @@ def test_its_view_draws_what_was_measured(key):
     """Catches an analysis without a view, an axis without a name, and rows that cannot be told apart."""
     for plugin in settings(key):
         measurement = measure(plugin)
-        module = view(key)
-        table = module.frame(measurement)
-        assert set(module.COLUMNS) <= set(table.columns)
+        view = views()[key]
+        table, draw = view.draw(measurement)
+        assert list(view.columns) == list(table.columns)
         assert len(table) > 0
-        beside = module.beside(measurement) if hasattr(module, "beside") else {}
         for colours in (LIGHT, DARK):
-            figure = module.figure(table, colours, **beside)
+            figure = draw(colours)
             assert len(figure.data) > 0
             axes = [*figure.select_xaxes(), *figure.select_yaxes()]
             assert sum(bool(axis.title.text) for axis in axes) >= 2
         if "role" in table and plugin.roles() == ROLES:
             assert "second oracle" in set(table["role"]), "the floor is always drawn"
-        assert any(word in module.CARD.how.lower() for word in ("good", "better")), "says what good looks like"
+        assert any(word in view.card.how.lower() for word in ("good", "better")), "says what good looks like"
 
 
 @pytest.mark.parametrize("key", KEYS)

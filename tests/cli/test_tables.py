@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from measured import scores
 
 from engine.cli import tables
 from engine.demo import demo_recipe
@@ -15,15 +16,13 @@ RECIPE = demo_recipe()
 IDS = RECIPE.methods_ids()
 
 
-def rows(models=100, floor=0.6, **changes):
-    return [
-        {
-            "split": split, "models": models, "klom_mean": 1.0, "klom_median": 0.9, "klom_p95": 2.0, "low": 1.5,
-            "high": 2.5, "accuracy": 0.97, "seconds": 3.25, "compute": 0.125, "floor_mean": floor / 2,
-            "floor_p95": floor, "warnings": [], **changes,
-        }
-        for split in SPLITS
-    ]  # fmt: skip
+def rows(models=100, floor=0.6, warnings=(), **changes):
+    numbers = {
+        "klom_mean": 1.0, "klom_median": 0.9, "klom_p95": 2.0, "klom_p95_low": 1.5, "klom_p95_high": 2.5,
+        "accuracy": 0.97, "accuracy_oracle": 0.96, "accuracy_gap": 1.0, "tow": 0.875, "tow_floor": 0.99,
+        "seconds": 3.25, "compute": 0.125, "klom_mean_floor": floor / 2, "klom_p95_floor": floor, **changes,
+    }  # fmt: skip
+    return scores(*({"split": split, **numbers} for split in SPLITS), models=models, warnings=warnings)
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def summary(queue):
         run = queue.submit(RECIPE.to_json(), session="a")
         queue.claim(run)
         for method, measured in results.items():
-            queue.put_result(run, method, measured[0]["models"], {"rows": measured})
+            queue.put_result(run, method, measured.models, {"scores": measured.to_json()})
         states = {m: {"done": 1, "total": 1, "stopped": (stopped or {}).get(m, "")} for m in IDS}
         queue.set_progress(run, {"device": "cpu", "methods": states})
         queue.set_status(run, "done")
@@ -56,10 +55,15 @@ def test_one_entry_per_method_and_split_in_the_recipe_s_order(summary):
         (m, s) for m in ("do_nothing", "scrub", IDS[-1]) for s in SPLITS
     ]
     assert found["results"][0] == {
-        "method": "do_nothing", "split": "forget", "klom_mean": 1.0, "klom_p95": 2.0, "low": 1.5, "high": 2.5,
-        "accuracy": 0.97, "seconds": 3.25, "compute": 0.125, "models": 100, "warnings": [],
+        "method": "do_nothing", "split": "forget", "models": 100, "warnings": [], "klom_p95": 2.0, "klom_p95_low": 1.5,
+        "klom_p95_high": 2.5, "klom_p95_floor": 0.6, "klom_mean": 1.0, "klom_mean_low": None, "klom_mean_high": None,
+        "klom_mean_floor": 0.3, "klom_median": 0.9, "klom_median_low": None, "klom_median_high": None,
+        "klom_median_floor": None, "accuracy": 0.97, "accuracy_oracle": 0.96, "accuracy_original": None,
+        "accuracy_gap": 1.0, "accuracy_gap_floor": None, "tow": 0.875, "tow_floor": 0.99, "seconds": 3.25,
+        "compute": 0.125,
     }  # fmt: skip
-    assert found["floor"] == {s: {"klom_mean": 0.3, "klom_p95": 0.6} for s in SPLITS}
+    floor = {"klom_p95": 0.6, "klom_mean": 0.3, "klom_median": None, "accuracy_gap": None, "tow": 0.99}
+    assert found["floor"] == dict.fromkeys(SPLITS, floor)
     assert (found["device"], found["models"], found["convention"]) == ("cpu", 100, "paper")
     assert found["recipe"] == RECIPE.to_json()
     assert found["stopped"] == {}
@@ -77,24 +81,28 @@ def test_the_floor_is_that_of_the_row_with_most_models(summary):
 def test_what_could_not_be_measured_is_null_and_a_dash(summary):
     found = summary({}, stopped=dict.fromkeys(IDS, "diverged | at once"))
     assert found["results"] == []
-    assert found["floor"] == {s: {"klom_mean": None, "klom_p95": None} for s in SPLITS}
+    assert {value for floor in found["floor"].values() for value in floor.values()} == {None}
+    assert list(found["floor"]) == list(SPLITS)
     table = tables.markdown(found)
     assert {line.count("|") for line in table.splitlines()} == {10}
     assert "do_nothing: diverged" in tables.text(found)
-    partial = summary({"do_nothing": rows(floor_mean=None, floor_p95=None, compute=None)})
-    assert partial["floor"]["test"] == {"klom_mean": None, "klom_p95": None}
+    partial = summary({"do_nothing": rows(klom_mean_floor=None, klom_p95_floor=None, compute=None)})
+    assert (partial["floor"]["test"]["klom_p95"], partial["floor"]["test"]["klom_mean"]) == (None, None)
     assert partial["results"][0]["compute"] is None
     assert tables.text(partial).splitlines()[1].split()[-1] == "-"
 
 
 def test_the_text_holds_numbers_floor_device_and_warnings(summary):
-    found = summary({"do_nothing": rows(warnings=["few models"])}, stopped={"scrub": "diverged at step 3"})
+    found = summary({"do_nothing": rows(warnings=("few models",))}, stopped={"scrub": "diverged at step 3"})
     lines = tables.text(found).splitlines()
     assert lines[0].split()[:4] == ["method", "split", "models", "KLOM"]
     assert re.split(r"\s{2,}", lines[1]) == [
-        *("do_nothing", "forget", "100", "2.00", "1.50 to 2.50", "1.00", "97.0 %", "3.2", "12.5 %")
+        *("do_nothing", "forget", "100", "2.00", "1.50 to 2.50", "1.00", "0.90"),
+        *("97.0 %", "1.0", "0.875", "3.2", "12.5 %"),
     ]
-    assert [line.split()[0] for line in lines[4:7]] == ["(floor)"] * 3
+    assert [re.split(r"\s{2,}", line) for line in lines[4:7]] == [
+        ["(floor)", split, "0.60", "0.30", "-", "-", "0.990"] for split in SPLITS
+    ]
     assert lines[7] == f"run {found['run']} on cpu"
     assert lines[8:] == ["scrub: diverged at step 3", "few models"], "each warning once"
 
@@ -111,5 +119,5 @@ def test_markdown_names_a_method_by_its_settings_where_it_appears_twice(summary)
 @pytest.mark.parametrize(("seconds", "said"), [(0.0022, "2.2 ms"), (0.099, "99 ms"), (0.1, "0.1"), (0.0, "0.0")])
 def test_what_takes_no_tenth_of_a_second_is_in_milliseconds(summary, seconds, said):
     found = summary({"do_nothing": rows(seconds=seconds)})
-    assert re.split(r"\s{2,}", tables.text(found).splitlines()[1])[7] == said
+    assert re.split(r"\s{2,}", tables.text(found).splitlines()[1])[10] == said
     assert f"| {said} | 12.5 % |" in tables.markdown(found).splitlines()[3]

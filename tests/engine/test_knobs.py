@@ -7,6 +7,7 @@ from typing import Annotated
 
 import pytest
 
+from engine import knobs
 from engine.knobs import BadSetting, Configured, Knob
 
 
@@ -128,3 +129,34 @@ def test_subclasses_inherit_knobs_in_order():
 
     assert [f.name for f in Big.fields()] == ["heat", "trays", "fan", "mode", "note", "doors"]
     assert Big.from_settings({"doors": 3}).doors == 3
+
+
+def test_fields_are_worked_out_once_per_class_and_a_mistake_is_raised_each_time(monkeypatch):
+    """Type hints are slow to evaluate, and the planner asks for the knobs of every spec."""
+
+    @dataclass(frozen=True)
+    class Grill(Configured):
+        key = "grill"
+        gap: Annotated[int, Knob("gap", "Between bars.")] = 1
+
+    @dataclass(frozen=True)
+    class WideGrill(Grill):
+        gap: Annotated[int, Knob("wide gap", "Between bars.")] = 3
+
+    @dataclass(frozen=True)
+    class Broken(Configured):
+        gap: int = 1
+
+    evaluated = []
+    hints = knobs.typing.get_type_hints
+    monkeypatch.setattr(
+        knobs.typing, "get_type_hints", lambda kind, **more: evaluated.append(kind) or hints(kind, **more)
+    )
+    for _ in range(3):
+        assert [field.knob.label for field in Grill.fields()] == ["gap"]
+        assert [field.knob.label for field in WideGrill.fields()] == ["wide gap"]
+        assert Grill(gap=2).settings() == {"gap": 2}
+        assert WideGrill().settings() == {"gap": 3}
+        with pytest.raises(TypeError, match=r"Broken\.gap must be Annotated"):
+            Broken.fields()
+    assert evaluated.count(Grill) == evaluated.count(WideGrill) == 1

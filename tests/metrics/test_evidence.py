@@ -10,33 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from measured import POINTS, evidence
 
-from engine.metrics import metrics
-from engine.metrics.base import Evidence
+from engine.metrics import headline, metrics
+from engine.metrics.base import PARTS, WHOLE
 from engine.metrics.evaluate import evaluate
-from engine.metrics.klom import MetricError, floor, klom
+from engine.metrics.klom import MetricError, floor, intervals, klom
+from engine.metrics.scores import Scores
 from engine.records import SPLITS
 
 ROOT = Path(__file__).resolve().parents[2]
-POINTS = {"forget": np.array([5, 2, 9]), "retain": np.r_[0, 1, 3, 4, 6, 7, 8], "test": np.arange(10, 30)}
-
-
-def evidence(models: int = 60, **change) -> Evidence:
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for role in ("oracle", "floor", "original", "unlearned"):
-        margins = rng.normal(2, 1, size=(models, 30)).astype(np.float32)
-        if role == "original":
-            margins[:, POINTS["forget"]] += 6
-        if role == "unlearned":
-            margins[:, POINTS["forget"]] += 3
-        arrays |= {f"{role}_margins": margins, f"{role}_correct": margins > 0}
-    costs = {"seconds": 4.0, "cost": 30.0, "retrain_cost": 120.0, "bootstrap": 40}
-    return Evidence(**{**arrays, "points": POINTS, **costs, **change})
 
 
 def test_registry_lists_the_metrics_in_order():
-    assert list(metrics()) == ["klom_p95", "klom_mean", "klom_median", "accuracy", "seconds", "compute"]
+    assert list(metrics()) == [
+        *("klom_p95", "klom_mean", "klom_median", "accuracy", "accuracy_gap", "tow", "seconds", "compute")
+    ]
 
 
 def test_listing_metrics_is_cheap():
@@ -46,30 +35,11 @@ def test_listing_metrics_is_cheap():
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("key", list(metrics()))
-def test_every_metric_has_a_card_and_reads_every_split(key):
-    metric, given = metrics()[key](), evidence()
-    assert metric.card.name
-    assert metric.card.summary.endswith(".")
-    assert metric.card.better
-    assert metric.missing(given) is None
-    readings = metric.read(given)
-    assert set(readings) == set(SPLITS)
-    for split, reading in readings.items():
-        assert np.isfinite(reading.value)
-        assert (reading.low is None) == (reading.high is None)
-        if reading.low is not None:
-            assert reading.low <= reading.value <= reading.high
-        if reading.per_point is not None:
-            assert reading.per_point.shape == POINTS[split].shape
-
-
-def test_klom_metrics_summarise_the_points_of_the_split_in_its_order():
+def test_klom_metrics_summarise_the_points_of_the_split():
     given = evidence()
     per_point = klom(oracle=given.oracle_margins, unlearned=given.unlearned_margins)
     read = {key: metrics()[key]().read(given)["forget"] for key in ("klom_p95", "klom_mean", "klom_median")}
     forget = per_point[[5, 2, 9]]
-    assert (read["klom_p95"].per_point == forget).all()
     assert read["klom_p95"].value == pytest.approx(np.quantile(forget, 0.95))
     assert read["klom_mean"].value == pytest.approx(forget.mean())
     assert read["klom_median"].value == pytest.approx(np.median(forget))
@@ -91,15 +61,14 @@ def test_accuracy_is_the_share_of_right_answers():
     correct[:15, 5] = True
     reading = metrics()["accuracy"]().read(evidence(unlearned_correct=correct))
     assert reading["forget"].value == pytest.approx(15 / 180)
-    assert reading["forget"].per_point.tolist() == [0.25, 0, 0]
     assert reading["test"].value == 0
 
 
 def test_compute_is_a_share_of_a_retrain_and_says_when_it_cannot_be():
-    assert metrics()["compute"]().read(evidence())["test"].value == 0.25
+    assert metrics()["compute"]().read(evidence())[WHOLE].value == 0.25
     unknown = evidence(retrain_cost=0.0)
     assert "cost of a retrain is unknown" in metrics()["compute"]().missing(unknown)
-    assert evaluate(unknown).rows[0]["compute"] is None
+    assert evaluate(unknown).scores.value(metrics()["compute"], "forget") is None
 
 
 def test_evaluation_holds_what_the_parts_say():
@@ -110,28 +79,30 @@ def test_evaluation_holds_what_the_parts_say():
     assert (found.klom_other == klom(**sides, convention="easydub")).all()
     base = floor(oracle=given.oracle_margins, second=given.floor_margins)
     assert (found.floor == base).all()
-    rows = {row["split"]: row for row in json.loads(json.dumps(found.rows, allow_nan=False))}
-    assert list(rows) == list(SPLITS)
-    row, chosen = rows["forget"], POINTS["forget"]
-    assert row["models"] == 60
-    assert row["convention"] == "paper"
-    assert row["klom_p95"] == pytest.approx(np.quantile(found.klom[chosen], 0.95))
-    assert row["klom_mean"] == pytest.approx(found.klom[chosen].mean())
-    assert row["klom_median"] == pytest.approx(np.median(found.klom[chosen]))
-    assert row["low"] < row["klom_p95"] <= row["high"]
-    for name, of in (("mean", np.mean), ("median", np.median)):
-        assert row[f"{name}_low"] < row[f"klom_{name}"] < row[f"{name}_high"]
-        assert row[f"floor_{name}"] == pytest.approx(of(base[chosen]))
-    assert (row["mean_low"], row["mean_high"]) == given.intervals["forget"]["mean"], "and not that of another summary"
-    assert (row["median_low"], row["median_high"]) == given.intervals["forget"]["median"]
-    assert row["floor_p95"] == pytest.approx(np.quantile(base[chosen], 0.95))
-    assert row["floor_mean"] == pytest.approx(base[chosen].mean())
-    assert row["accuracy"] == pytest.approx(given.unlearned_correct[:, chosen].mean())
-    assert row["accuracy_original"] == pytest.approx(given.original_correct[:, chosen].mean())
-    assert row["accuracy_oracle"] == pytest.approx(given.oracle_correct[:, chosen].mean())
-    assert (row["seconds"], row["compute"], row["warnings"]) == (4.0, 0.25, [])
-    assert row["klom_p95"] > 3 * row["floor_p95"]  # the forget set was not forgotten ...
-    assert rows["test"]["klom_p95"] < 2 * rows["test"]["floor_p95"]  # ... and the rest is as it should be
+    scores = Scores.from_json(json.loads(json.dumps(found.scores.to_json(), allow_nan=False)))
+    assert scores == found.scores
+    assert (scores.splits, scores.models, scores.convention, scores.warnings) == (list(SPLITS), 60, "paper", ())
+    chosen = POINTS["forget"]
+    original = klom(oracle=given.oracle_margins, unlearned=given.original_margins)
+    for key, of in (("klom_p95", lambda v: np.quantile(v, 0.95)), ("klom_mean", np.mean), ("klom_median", np.median)):
+        value, low, high, oracle, floor_of, original_of = parts(scores, key, "forget")
+        assert (value, floor_of) == (pytest.approx(of(found.klom[chosen])), pytest.approx(of(base[chosen])))
+        assert (oracle, original_of) == (0.0, pytest.approx(of(original[chosen])))
+        ranges = intervals(**sides, points=POINTS, summaries={"one": metrics()[key].quantile}, resamples=40, seed=0)
+        assert (low, high) == ranges["forget"]["one"], "and not that of another statistic"
+    correct = (given.unlearned_correct, given.oracle_correct, given.floor_correct, given.original_correct)
+    value, low, high, *references = parts(scores, "accuracy", "forget")
+    assert [value, *references] == pytest.approx([c[:, chosen].mean() for c in correct])
+    assert (low, high) == (None, None)
+    assert parts(scores, "seconds", "test") == [4.0, *[None] * 5], "of the whole method, whichever split is asked for"
+    assert parts(scores, "compute", "forget") == [0.25, *[None] * 5]
+    forget, test = (scores.wide()[i] for i in (0, 2))
+    assert forget["klom_p95"] > 3 * forget["klom_p95_floor"]  # the forget set was not forgotten ...
+    assert test["klom_p95"] < 2 * test["klom_p95_floor"]  # ... and the rest is as it should be
+
+
+def parts(scores, key, split):
+    return [scores.value(metrics()[key], split, part) for part in PARTS]
 
 
 def test_the_convention_is_the_one_asked_for():
@@ -141,8 +112,8 @@ def test_the_convention_is_the_one_asked_for():
     assert (easydub.floor != paper.floor).any()
     assert (easydub.floor == paper.floor_other).all()
     assert (easydub.floor_other == paper.floor).all()
-    assert easydub.rows[0]["convention"] == "easydub"
-    assert easydub.rows[0]["low"] != paper.rows[0]["low"]
+    assert easydub.scores.convention == "easydub"
+    assert easydub.scores.value(headline(), "forget", "low") != paper.scores.value(headline(), "forget", "low")
 
 
 @pytest.mark.parametrize("role", ["unlearned", "oracle", "floor"])
@@ -156,11 +127,11 @@ def test_diverged_models_are_left_out_and_named(role):
     sides = {"oracle": given.oracle_margins, "unlearned": given.unlearned_margins}
     if role != "floor":
         assert (found.klom == klom(**{**sides, role: kept})).all()
-        assert found.rows[0]["models"] == 58
+        assert found.scores.models == 58
     else:
         assert (found.floor == floor(oracle=given.oracle_margins, second=kept)).all()
         assert (found.klom == clean.klom).all()
-    warning = found.rows[0]["warnings"][0]
+    warning = found.scores.warnings[0]
     assert warning.startswith("2 ")
     assert "diverged and are left out of KLOM (numbers 3, 8)" in warning
 
@@ -177,7 +148,7 @@ def test_at_least_two_models_must_be_left():
 
 
 def test_small_ensembles_carry_a_warning():
-    assert any("20 models" in said for said in evaluate(evidence(models=20)).rows[0]["warnings"])
+    assert any("20 models" in said for said in evaluate(evidence(models=20)).scores.warnings)
 
 
 def test_the_floor_without_second_oracles_comes_from_halves_and_says_so():
@@ -185,11 +156,11 @@ def test_the_floor_without_second_oracles_comes_from_halves_and_says_so():
     found = evaluate(given)
     halves = floor(oracle=given.oracle_margins[:30], second=given.oracle_margins[30:])
     assert (found.floor == halves).all()
-    assert "two halves of the oracles" in found.rows[0]["warnings"][-1]
+    assert "two halves of the oracles" in found.scores.warnings[-1]
     few = evaluate(evidence(models=3, floor_margins=None, floor_correct=None))
     assert np.isnan(few.floor).all()
-    assert few.rows[0]["floor_p95"] is None
-    assert "unknown" in few.rows[0]["warnings"][-1]
+    assert few.scores.value(headline(), "forget", "floor") is None
+    assert "unknown" in few.scores.warnings[-1]
 
 
 def test_an_ensemble_is_never_its_own_floor():

@@ -9,6 +9,7 @@ import toy
 from streamlit.testing.v1 import AppTest
 
 from engine.data.digits import Digits
+from engine.store import Store
 
 DIALOG = """
 import streamlit as st
@@ -73,7 +74,7 @@ def asked(queue):
 
 
 def forget(queue, run):
-    return sorted(queue.results(run)[0].payload["forget"])
+    return sorted(toy.removed(Store.open(queue.path.parent), queue.results(run)[0].payload)[0])
 
 
 def test_a_point_shows_its_margins_its_methods_and_its_way(visit, filled, queue):

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import toy
 
+from engine.metrics import statistics
+from engine.metrics.scores import Scores
+from engine.queue import Queue
 from engine.records import Recipe
 from engine.store import StoreError
 
@@ -63,6 +66,28 @@ def test_a_point_that_does_not_exist_falls_back_to_the_worst(visit, filled):
     for bad in ("999999", "-1", "1e3", "²", "x"):
         app = visit("klom", run=filled[0], point=bad)
         assert worst.split("<dd>")[1] == text(app).split("<dd>")[1]
+
+
+def test_results_are_parsed_once_per_change_and_name_their_forget_set(filled, queue, store, monkeypatch):
+    from pages.ui import results
+
+    run, parsed, read = queue.run(filled[0]), [], Queue.results
+
+    def counted(self, run_id, **about):
+        parsed.append(run_id)
+        return read(self, run_id, **about)
+
+    monkeypatch.setattr(Queue, "results", counted)
+    first = [results.results(run) for _ in range(3)][-1]
+    assert parsed == [run.id]
+    forget, earlier = toy.removed(store, first[0].payload)
+    assert [array.tolist() for array in first[0].removed()] == [forget, earlier]
+    assert [first[0].split_of(point) for point in (forget[0], first[0].payload["train"])] == ["forget", "test"]
+    drawn = results.version(run)
+    queue.put_result(run.id, "scrub", 40, next(one.payload for one in first if one.method == "scrub"))
+    assert results.version(run) != drawn
+    assert {one.method: one.models for one in results.results(run)}["scrub"] == 40
+    assert parsed == [run.id, run.id]
 
 
 def test_a_method_chosen_for_another_run_does_not_break_this_one(visit, filled, queue):
@@ -140,10 +165,10 @@ def tiles(app):
     return grid["tiles"]
 
 
-def test_the_gallery_shows_the_worst_points_of_the_split_with_their_pictures(visit, filled, queue):
+def test_the_gallery_shows_the_worst_points_of_the_split_with_their_pictures(visit, filled, queue, store):
     app = visit("klom", run=filled[0])
     shown = tiles(app)
-    forget = set(queue.results(filled[0])[0].payload["forget"])
+    forget = set(toy.removed(store, queue.results(filled[0])[0].payload)[0])
     assert len(shown) == 40
     assert {tile["point"] for tile in shown} <= forget
     values = [tile["klom"] for tile in shown]
@@ -177,30 +202,18 @@ def dots(app):
     }
 
 
-@pytest.mark.parametrize("statistic", ["p95", "mean", "median"])
+@pytest.mark.parametrize("statistic", list(statistics()))
 def test_the_statistic_shown_brings_its_own_interval_and_floor(visit, filled, queue, statistic):
     app = visit("klom", run=filled[0])
     app.segmented_control("statistic").set_value(statistic).run()
-    row = next(r.payload["rows"][0] for r in queue.results(filled[0]) if r.method_id == "scrub")
-    low, high = ("low", "high") if statistic == "p95" else (f"{statistic}_low", f"{statistic}_high")
-    middle = row[f"klom_{statistic}"]
-    assert dots(app)["scrub"] == pytest.approx([middle, row[high] - middle, middle - row[low]])
+    scores = next(Scores.from_json(r.payload["scores"]) for r in queue.results(filled[0]) if r.method_id == "scrub")
+    middle, low, high, floor = (
+        scores.value(statistics()[statistic], "forget", part) for part in ("value", "low", "high", "floor")
+    )
+    assert dots(app)["scrub"] == pytest.approx([middle, high - middle, middle - low])
     floors = {s["x1"] for s in figure(app, "headline")["layout"]["shapes"] if s["type"] == "rect" and s["xref"] == "x"}
-    assert sorted(floors) == pytest.approx([row[f"floor_{statistic}"]])
-    assert f"against a floor of {row[f'floor_{statistic}']:.1f}" in text(app)
-
-
-def test_results_from_before_other_intervals_were_kept_say_so(visit, filled, queue):
-    newer = ("mean_low", "mean_high", "median_low", "median_high", "floor_median")
-    for result in queue.results(filled[0]):
-        rows = [{k: v for k, v in row.items() if k not in newer} for row in result.payload["rows"]]
-        queue.put_result(filled[0], result.method_id, result.models, {**result.payload, "rows": rows})
-    app = visit("klom", run=filled[0])
-    assert "before intervals" not in text(app)
-    assert dots(app)["scrub"][1] > 0
-    app.segmented_control("statistic").set_value("mean").run()
-    assert "before intervals of the mean and the median were kept" in text(app)
-    assert dots(app)["scrub"][1:] == [0, 0]
+    assert sorted(floors) == pytest.approx([floor])
+    assert f"against a floor of {floor:.1f}" in text(app)
 
 
 def test_the_other_convention_is_shown_throughout_and_which_was_asked_for_is_said(visit, filled, queue, store):
@@ -210,9 +223,10 @@ def test_the_other_convention_is_shown_throughout_and_which_was_asked_for_is_sai
     assert "KLOM, easydub convention (this run asked for paper: no intervals were measured)" in said
     payload = next(r.payload for r in queue.results(filled[0]) if r.method_id == "scrub")
     other = store.artefact("evaluation", payload["spec"]).read("whole").array("klom_other")
-    assert dots(app)["scrub"] == pytest.approx([np.quantile(other[payload["forget"]], 0.95), 0, 0])
+    forget = toy.removed(store, payload)[0]
+    assert dots(app)["scrub"] == pytest.approx([np.quantile(other[forget], 0.95), 0, 0])
     app.segmented_control("method").set_value("scrub").run()
-    assert tiles(app)[0]["klom"] == pytest.approx(other[payload["forget"]].max()), "the pictures follow"
+    assert tiles(app)[0]["klom"] == pytest.approx(other[forget].max()), "the pictures follow"
     app.segmented_control("convention").set_value("paper").run()
     assert "asked for" not in text(app)
 
@@ -230,7 +244,7 @@ def test_two_methods_are_compared_point_by_point(visit, filled, queue, store):
     values = {}
     for result in queue.results(filled[0]):
         values[result.method_id] = store.artefact("evaluation", result.payload["spec"]).read("whole").array("klom")
-    forget = sorted(queue.results(filled[0])[0].payload["forget"])
+    forget = sorted(toy.removed(store, queue.results(filled[0])[0].payload)[0])
     assert [data[0] for data in drawn["customdata"]] == forget
     np.testing.assert_allclose(decoded(drawn["x"]), values["scrub"][forget])
     np.testing.assert_allclose(decoded(drawn["y"]), values["oracle_matching"][forget])
@@ -254,7 +268,7 @@ def test_is_this_enough_is_answered_in_words_with_curves_of_fewer_models(visit, 
     assert "For a floor of 0.7, that of published tables, it takes about" in said
     curve = figure(app, "enough")["data"]
     assert decoded(curve[0]["x"]).tolist() == [4, 5, 7, 10, 15, 20]
-    app.segmented_control("curve").set_value("mean").run()
+    app.segmented_control("curve").set_value("klom_mean").run()
     assert decoded(figure(app, "enough")["data"][1]["y"])[-1] < decoded(curve[1]["y"])[-1]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.metrics.scores import Scores
 from pages.methods import formula
 
 GROUPS = {
@@ -149,9 +150,10 @@ def _methods(queue):
 
 
 def test_measured_figures_name_their_data_floor_and_number_of_models(visit, filled, queue):
-    row = next(r.payload["rows"][0] for r in queue.results(filled[0]) if r.method_id == "scrub")
+    scores = next(r.payload["scores"] for r in queue.results(filled[0]) if r.method_id == "scrub")
+    row = Scores.from_json(scores).wide()[0]
     said = (
-        f"Best here: forget set KLOM p95 {row['klom_p95']:.1f} against a floor of {row['floor_p95']:.1f} "
+        f"Best here: forget set KLOM p95 {row['klom_p95']:.1f} against a floor of {row['klom_p95_floor']:.1f} "
         "(Handwritten digits, MLP, random 50, 20 models)"
     )
     assert said in text(visit("methods"))

@@ -148,26 +148,26 @@ def test_a_run_of_a_single_request_says_nothing_of_sequences(visit, filled):
     assert "Request after request" not in text(app)
 
 
-def test_the_points_of_earlier_requests_are_in_no_other_split(visit, sequence, queue):
+def test_the_points_of_earlier_requests_are_in_no_other_split(visit, sequence, queue, store):
     from pages.ui import results
 
     app = visit("klom", run=sequence[1])
     assert not app.exception
-    (payload,) = {tuple(row.payload["earlier"]) for row in queue.results(sequence[1])}
+    (earlier,) = {tuple(toy.removed(store, row.payload)[1]) for row in queue.results(sequence[1])}
     row = queue.results(sequence[1])[0]
     points = results.Result(sequence[1], row.method_id, "", row.models, row.payload).points()
-    assert points["earlier"].tolist() == list(payload)
-    assert not np.isin(points["retain"], [*payload, *points["forget"]]).any()
+    assert points["earlier"].tolist() == list(earlier)
+    assert not np.isin(points["retain"], [*earlier, *points["forget"]]).any()
     result = results.Result(sequence[1], row.method_id, "", row.models, row.payload)
-    assert result.split_of(payload[0]) == "earlier"
-    look = visit("klom", run=sequence[1], point=str(payload[0]))
+    assert result.split_of(earlier[0]) == "earlier"
+    look = visit("klom", run=sequence[1], point=str(earlier[0]))
     assert "forgotten earlier" in text(look)
 
 
-def test_the_pictures_of_earlier_requests_can_be_looked_at_on_their_own(visit, sequence, queue):
+def test_the_pictures_of_earlier_requests_can_be_looked_at_on_their_own(visit, sequence, queue, store):
     app = visit("klom", run=sequence[1])
     app.segmented_control("split").set_value("earlier").run()
-    earlier = queue.results(sequence[1])[0].payload["earlier"]
+    earlier = toy.removed(store, queue.results(sequence[1])[0].payload)[1]
     app.segmented_control("order").set_value("two methods").run()
     assert f"of {len(earlier)} pictures of the earlier set" in text(app)
     assert not app.exception

@@ -1,5 +1,7 @@
 import asyncio
 
+from engine.queue.queue import USES
+
 
 def get(path):
     """Ask the route for networks; return status, headers and body."""
@@ -86,6 +88,7 @@ def test_what_runs_share_is_counted_as_shared_and_stays(visit, filled, queue, st
     queue.set_status(twin, "running")
     for row in queue.results(filled[0]):
         queue.put_result(twin, row.method_id, row.models, row.payload)
+    queue.remember(USES + twin, queue.recall(USES + filled[0]))
     queue.set_status(twin, "done")
     pieces = store.pieces()
     app = opened(visit("runs"), filled[0])

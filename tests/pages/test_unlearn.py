@@ -3,6 +3,7 @@ import json
 import pytest
 import toy
 
+from engine.metrics.scores import Scores
 from engine.queue import Shelf
 from engine.records import SPLITS, Recipe
 from pages.unlearn import run_table
@@ -320,10 +321,11 @@ def table(app):
 def test_runs_stay_in_a_table_with_klom_floor_and_a_sparkline(visit, filled, queue):
     measure(queue, filled[0])
     shown = table(visit("unlearn"))
-    best = min(queue.results(filled[0]), key=lambda r: r.payload["rows"][0]["klom_p95"])
+    found = [Scores.from_json(r.payload["scores"]).wide()[0] for r in queue.results(filled[0])]
+    best = min(found, key=lambda forget: forget["klom_p95"])
     row = shown[shown["state"] == "done"].iloc[0]
-    assert row["klom"] == pytest.approx(best.payload["rows"][0]["klom_p95"])
-    assert row["floor"] == pytest.approx(best.payload["rows"][0]["floor_p95"])
+    assert row["klom"] == pytest.approx(best["klom_p95"])
+    assert row["floor"] == pytest.approx(best["klom_p95_floor"])
     assert list(row["way"]) == pytest.approx([8 - i / 2 for i in range(13)])
     assert list(shown["state"]) == ["running", "failed", "done"], "newest first"
 
@@ -397,8 +399,8 @@ def test_a_comparison_of_nothing_invites(visit, filled, bad):
     assert "<script>" not in text(app)
 
 
-def test_one_picture_opens_in_the_inspector_and_its_link_does_too(visit, filled, queue):
-    forget = queue.results(filled[0])[0].payload["forget"]
+def test_one_picture_opens_in_the_inspector_and_its_link_does_too(visit, filled, queue, store):
+    forget = toy.removed(store, queue.results(filled[0])[0].payload)[0]
     app = visit("unlearn", run=filled[0])
     assert app.number_input("closer-number").value == forget[0]
     assert 'id="fs-point"' not in html(app)

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured import scores
 
 from engine.data.digits import Digits
+from engine.metrics import statistics
 from engine.metrics.klom import floor, klom
 from engine.queue import Queue
+from engine.queue.uses import note_uses
 from engine.records import Choice
 from engine.specs import Explored, Trained
-from engine.store import Artefact, Store
+from engine.store import Artefact, Piece, Store
 
 METHODS = ("do_nothing", "gradient_descent", "scrub", "oracle_matching")
 SHIFT = {"do_nothing": 1.0, "gradient_descent": 0.75, "scrub": -0.35, "oracle_matching": 0.08}
@@ -78,10 +81,12 @@ def fill(
     trained = {
         role: {"role": role, "data": data.hash, "toy": models, **named} for role in ("original", "oracle", "floor")
     }
+    chosen_spec = {"data": data.hash, "selector": wanted["forget"], "toy": models, **named}
+    pieces = [put(store, "forget", chosen_spec, "whole", indices=forget, earlier=earlier)]
     margins = {"original": draw(sure), "oracle": draw(truth), "floor": draw(truth)}
     part = f"00000-{models:05d}"
     for role, spec in trained.items():
-        put(store, "trained", spec, part, margins=margins[role], correct=margins[role] > 0)
+        pieces.append(put(store, "trained", spec, part, margins=margins[role], correct=margins[role] > 0))
     points = {
         "forget": forget,
         "retain": np.setdiff1d(np.arange(train), [*forget, *earlier]),
@@ -98,7 +103,7 @@ def fill(
         unlearned = margins["original"] if method == "do_nothing" else draw(centre)
         spec = {"original": trained["original"], "forget": "toy", "method": {"key": method}, "seed": 0}
         followed = np.concatenate([forget, np.setdiff1d(np.arange(train), forget)[:100], np.arange(train, train + 100)])
-        put(
+        made = put(
             store,
             "unlearned",
             spec,
@@ -109,64 +114,57 @@ def fill(
             trajectory_points=followed,
             trajectory_seen=np.arange(5) * 200,
         )
+        pieces.append(made)
         values = klom(oracle=margins["oracle"], unlearned=unlearned)
         other = klom(oracle=margins["oracle"], unlearned=unlearned, convention="easydub")
         whole = {"unlearned": spec, "oracle": trained["oracle"], "floor": trained["floor"], "models": models}
-        put(store, "evaluation", whole, "whole", klom=values, floor=noise, klom_other=other, floor_other=noise_other)
-        rows = [row(split, points[split], values, noise, models, SHIFT[method], list(warnings)) for split in points]
+        arrays = {"klom": values, "floor": noise, "klom_other": other, "floor_other": noise_other}
+        pieces.append(put(store, "evaluation", whole, "whole", **arrays))
+        rows = [row(split, points[split], values, noise, SHIFT[method]) for split in points]
         queue.put_result(
             run,
             method,
             models,
             {
-                "rows": rows,
+                "scores": scores(*rows, models=models, warnings=warnings).to_json(),
                 "spec": whole,
                 "parts": [part],
                 "final": True,
                 "train": train,
-                "forget": forget.tolist(),
-                **({"earlier": earlier.tolist()} if len(earlier) else {}),
+                "forget": chosen_spec,
             },
         )
         states[method] = {"done": 2, "total": 2, "stopped": ""}
     queue.set_progress(run, {"share": 1.0, "planned": True, "seconds_left": 0, "elapsed": 31.0, "methods": states})
+    note_uses(queue, run, pieces, complete=True)
     queue.set_status(run, "done")
     return run
 
 
-def row(
-    split: str, ids: np.ndarray, values: np.ndarray, noise: np.ndarray, models: int, shift: float, warnings: list[str]
-) -> dict[str, Any]:
-    """Return the numbers of one split as an evaluation writes them."""
-    p95 = float(np.quantile(values[ids], 0.95))
-    return {
-        "split": split,
-        "models": models,
-        "convention": "paper",
-        "klom_mean": float(values[ids].mean()),
-        "klom_median": float(np.median(values[ids])),
-        "klom_p95": p95,
-        "low": p95 * 0.93,
-        "high": p95 * 1.06,
-        **{f"mean_{end}": float(values[ids].mean()) * by for end, by in (("low", 0.9), ("high", 1.1))},
-        **{f"median_{end}": float(np.median(values[ids])) * by for end, by in (("low", 0.9), ("high", 1.1))},
-        "accuracy": 0.97,
-        "accuracy_original": 1.0,
-        "accuracy_oracle": 0.96,
-        "seconds": 3.2,
-        "compute": abs(shift) / 3,
-        "floor_mean": float(noise[ids].mean()),
-        "floor_median": float(np.median(noise[ids])),
-        "floor_p95": float(np.quantile(noise[ids], 0.95)),
-        "warnings": warnings,
-    }
+def row(split: str, ids: np.ndarray, values: np.ndarray, noise: np.ndarray, shift: float) -> dict[str, Any]:
+    """Return the numbers of one split as an evaluation measures them, by column."""
+    numbers: dict[str, Any] = {"split": split, "seconds": 3.2, "compute": abs(shift) / 3}
+    numbers |= {"accuracy": 0.97, "accuracy_original": 1.0, "accuracy_oracle": 0.96, "accuracy_gap": 1.0, "tow": 0.97}
+    for key, statistic in statistics().items():
+        value = statistic.of(values[ids])
+        numbers |= {key: value, f"{key}_low": 0.93 * value, f"{key}_high": 1.06 * value}
+        numbers[f"{key}_floor"] = statistic.of(noise[ids])
+    return numbers
 
 
-def put(store: Store, kind: str, spec: Mapping[str, Any], part: str, **arrays: np.ndarray) -> None:
-    """Write the arrays of one part."""
-    with store.artefact(kind, spec).write(part) as out:
+def removed(store: Store, payload: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    """Return the training pictures that a result's run forgets, and those that earlier requests removed."""
+    part = store.artefact("forget", payload["forget"]).read("whole")
+    return part.array("indices").tolist(), part.array("earlier").tolist() if "earlier.npy" in part.files else []
+
+
+def put(store: Store, kind: str, spec: Mapping[str, Any], part: str, **arrays: np.ndarray) -> Piece:
+    """Write the arrays of one part and return it."""
+    artefact = store.artefact(kind, spec)
+    with artefact.write(part) as out:
         for name, array in arrays.items():
             out.arrays(name, array)
+    return Piece(kind, artefact.key, part)
 
 
 def explored(store: Store, data_hash: str, *, original: Trained | None = None, **analysis: str) -> Artefact:

@@ -13,6 +13,8 @@ from engine.descent import Stepper
 from engine.experiment import resolve
 from engine.jobs import Job
 from engine.knobs import BadSetting
+from engine.metrics.cost import Compute
+from engine.metrics.scores import Scores
 from engine.models import architectures
 from engine.record import TrainingRecord
 from engine.records import Recipe, Training
@@ -346,11 +348,11 @@ def test_from_a_recipe_to_the_store_and_back(tmp_path, strategy):
     assert all(np.array_equal(again[name], tensor.numpy()) for name, tensor in wanted.tensors().items())
     costs = [unlearned.read(p).json("meta")["cost"] for p in ("00000-00003", "00003-00005")]
     final = next(j for j in plan.jobs if j.kind == "evaluation" and j.method == "sisa" and plan.rows[j.id].final)
-    rows = final.spec.artefact(store).read("whole").json("rows")
+    scores = Scores.from_json(final.spec.artefact(store).read("whole").json("scores"))
     oracles = trained(experiment.recipe, data.hash, "oracle", forget_hash).artefact(store)
     retrains = [oracles.read(p).json("meta")["cost"] for p in ("00000-00003", "00003-00005")]
     assert costs[0] != costs[1], "chance decides, so every chunk counts"
-    (said,) = {row["compute"] for row in rows if row["split"] == "forget"}
+    said = scores.value(Compute, "forget")
     assert said == pytest.approx(np.average(costs, weights=[3, 2]) / np.average(retrains, weights=[3, 2]))
     assert said < 1
     assert spec.artefact(store).read("00000-00003").tensors("slices")

@@ -7,6 +7,7 @@ import pytest
 from engine.answers import Answers
 from engine.experiment import resolve
 from engine.knobs import BadSetting
+from engine.planner import Planner
 from engine.queue import Queue
 from engine.records import Recipe
 from engine.store import Store
@@ -43,12 +44,12 @@ def test_a_misfit_is_refused_with_its_own_sentence(monkeypatch):
 def test_a_page_may_ask_which_methods_do_not_fit(tmp_path):
     """Catches an answer that differs from what a run would say, and a bad question that ends the compute process."""
     queue, store = Queue(tmp_path / "queue.sqlite"), Store.open(tmp_path / "store")
-    answers = Answers(store, queue, doing=None, device="cpu", workers=())
+    answers = Answers(store, queue, runner=None, planner=Planner(store, "cpu"), workers=())
     plain, cut, bad = (
         queue.ask({"kind": "misfits", "model": {"key": "mlp"}, "training": training})
         for training in ({}, {"shards": 3}, {"epochs": -1})
     )
-    answers.serve()
+    assert answers.serve(60.0)
     found = queue.answer_to(plain)["misfits"]
     for key in unlearners():
         if key in found:

@@ -1,20 +1,21 @@
 """The best of each method's settings: which one is named, beside what, and what counts as gentle."""
 
+import known
 import numpy as np
 import pandas as pd
 import pytest
+from measured import scores
 
 from engine.theme import LIGHT
-from engine.views import best, headline
+from engine.views import best
 
 NAMES = {"scrub": "SCRUB", "iau": "IAU"}
 
 
 def rows(forget, retain, floor=0.5):
-    return [
-        {"split": split, "models": 100, "klom_p95": value, "floor_p95": floor, "compute": 0.25, "seconds": 1.0}
-        for split, value in (("forget", forget), ("retain", retain), ("test", 0.7))
-    ]
+    shared = {"klom_p95_floor": floor, "compute": 0.25, "seconds": 1.0}
+    splits = (("forget", forget), ("retain", retain), ("test", 0.7))
+    return scores(*({"split": split, "klom_p95": value, **shared} for split, value in splits))
 
 
 def measured(forget_set, *, scrub=((4.0, 0.9), (2.0, 1.1)), iau=((3.0, 0.6),), nothing=8.0):
@@ -25,7 +26,7 @@ def measured(forget_set, *, scrub=((4.0, 0.9), (2.0, 1.1)), iau=((3.0, 0.6),), n
             method = f"{key}-{i}"
             parts.append((method, f"{NAMES[key]}, setting {i}", rows(forget, retain)))
             keys[method] = key
-    return forget_set, headline.frame(parts), keys
+    return forget_set, known.table(parts), keys
 
 
 def test_the_setting_lowest_on_the_forget_set_is_the_best_and_the_order_follows():
@@ -35,7 +36,7 @@ def test_the_setting_lowest_on_the_forget_set_is_the_best_and_the_order_follows(
     assert table["setting"].tolist()[2] == "SCRUB, setting 0", "another forget set, another setting"
     assert table["tried"].tolist() == [2, 1, 2, 1]
     assert (table["nothing"] == 8.0).all()
-    assert not table["method"].isin(headline.REFERENCES).any()
+    assert not table["method"].isin(known.REFERENCES).any()
     assert best.swept(table)
     assert not best.swept(best.frame([measured("x", scrub=((1.0, 0.6),))], NAMES))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from measured import scores
 
 from engine.theme import LIGHT
 from engine.views import methods, onepoint, versus
@@ -84,7 +85,7 @@ def test_every_method_has_klom_floor_and_both_tests_at_a_point():
 
 
 def test_each_dot_stands_at_its_klom_beside_its_own_floor():
-    table = onepoint.frame([one("do_nothing", klom=9.0, floor=1.0), one("scrub", floor=np.nan)])
+    table = onepoint.frame([one("do_nothing", klom=9.0, floor=1.0, reference="do nothing"), one("scrub", floor=np.nan)])
     drawn = onepoint.figure(table, LIGHT, chosen="scrub")
     assert list(drawn.data[0].x) == [9.0, 2.0]
     assert list(drawn.data[0].marker.color) == [LIGHT.original, LIGHT.unlearned]
@@ -94,18 +95,18 @@ def test_each_dot_stands_at_its_klom_beside_its_own_floor():
 
 def measured(run, klom, floor, key="scrub", models=100):
     rows = [
-        {"split": "forget", "models": models, "convention": "paper", "klom_p95": klom, "floor_p95": floor},
-        {"split": "retain", "klom_p95": 1.0, "floor_p95": 0.7},
+        {"split": "forget", "klom_p95": klom, "klom_p95_floor": floor},
+        {"split": "retain", "klom_p95": 1.0, "klom_p95_floor": 0.7},
     ]
     about = {"name": "SCRUB, epochs 3", "data": "Digits <b>", "model": "MLP", "forget": "random 50"}
-    return {"run": run, "method": key, "key": key, **about, "rows": rows}
+    return {"run": run, "method": key, "key": key, **about, "scores": scores(*rows, models=models)}
 
 
 def test_runs_are_ranked_by_how_far_above_their_own_floor_they_are():
     table = methods.frame([measured("a", 3.0, 0.6), measured("b", 4.0, 3.5, models=20), measured("c", None, None)])
     assert table["run"].tolist() == ["b", "a"], "what was not measured is not listed"
     assert methods.best(table)["scrub"]["run"] == "b"
-    assert table["retain_p95"].tolist() == [1.0, 1.0]
+    assert table["retain_klom"].tolist() == [1.0, 1.0]
 
 
 def test_a_run_row_names_data_and_number_of_models_and_leads_to_the_run():

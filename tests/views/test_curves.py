@@ -2,7 +2,9 @@ import itertools
 import json
 import math
 
+import known
 import pytest
+from measured import scores
 
 from engine.queue import FramesRow
 from engine.records import SPLITS
@@ -158,8 +160,8 @@ def test_method_colours_are_legible_and_never_an_originals_or_an_oracles(colours
 
 
 def test_references_are_grey_and_methods_count_without_them():
-    found = palette.places({"a": "do_nothing", "b": "scrub", "c": "retrain", "d": "oracle_matching"})
-    assert found == {"a": -1, "b": 0, "c": -2, "d": 1}
+    found = palette.places(known.facts(["do_nothing", "scrub", "retrain", "oracle_matching"]))
+    assert found == {"do_nothing": -1, "scrub": 0, "retrain": -2, "oracle_matching": 1}
 
 
 def test_the_sentence_names_who_is_inside_and_who_passed():
@@ -204,12 +206,12 @@ def test_only_settings_that_differ_are_listed():
 
 def test_numbers_side_by_side_put_the_best_on_the_forget_set_first():
     def numbers(klom):
-        return [{"split": split, "klom_p95": klom, "models": 8, "accuracy": 0.9} for split in SPLITS]
+        return scores(*({"split": split, "klom_p95": klom, "accuracy": 0.9} for split in SPLITS), models=8)
 
     entries = [compare.Entry("A", "scrub", "SCRUB", numbers(5.0)), compare.Entry("B", "scrub", "SCRUB", numbers(2.0))]
-    found = compare.table(entries)
+    found = compare.frame(entries)
     assert list(found["run"]) == ["B"] * 3 + ["A"] * 3
-    assert compare.table([]).empty
+    assert compare.frame([]).empty
 
 
 def test_curves_of_several_runs_lie_over_each_other():
@@ -220,10 +222,14 @@ def test_curves_of_several_runs_lie_over_each_other():
     assert compare.overlaid({"A": curves.frame([], NAMES)}).empty
 
 
-def test_a_method_that_starts_from_scratch_does_not_press_the_others_into_one_line():
-    fresh = FramesRow("r", "partial_retrain", "00000-00004", (frame(0, -300.0), frame(5, 1.0), frame(10, 1.5)))
-    names = {**NAMES, "partial_retrain": "Partial retrain"}
-    picture = curves.figure(curves.frame([*rows(), fresh], names), LIGHT)
+@pytest.mark.parametrize("key", ["partial_retrain", "deltagrad"])
+@pytest.mark.parametrize("compared", [False, True])
+def test_a_method_that_starts_from_scratch_does_not_press_the_others_into_one_line(key, compared):
+    """Catches a list of such methods that DeltaGrad is missing from, and ids that a comparison of runs makes longer."""
+    fresh = FramesRow("r", key, "00000-00004", (frame(0, -300.0), frame(5, 1.0), frame(10, 1.5)))
+    names = {**NAMES, key: "A fresh one"}
+    table = curves.frame([*rows(), fresh], names, known.facts(names))
+    picture = curves.figure(compare.overlaid({"A": table}) if compared else table, LIGHT)
     low, high = picture.layout.yaxis.range
     assert -5 < low < 1.0, "the oracle's band and the end of the retrain are in view, its start is not"
     assert high > 9.0, "the original's band as well"
@@ -231,10 +237,10 @@ def test_a_method_that_starts_from_scratch_does_not_press_the_others_into_one_li
 
 
 def test_of_many_methods_the_closest_to_the_oracle_are_drawn():
-    found = curves.frame(rows(), NAMES)
+    found = curves.frame(rows(), NAMES, known.facts(NAMES))
     methods = list(dict.fromkeys(curves.ways(found)["method"]))
     away = standing.now(found).set_index("method")["off_forget"].abs()
     fewer = standing.nearest(found, len(methods) - 1)
     (left_out,) = set(methods) - set(fewer["method"])
-    assert away[left_out] == away[[m for m in methods if not m.startswith(tuple(palette.PLAIN))]].max()
+    assert away[left_out] == away[[m for m in methods if m not in known.REFERENCES]].max()
     assert standing.nearest(found, 99) is found

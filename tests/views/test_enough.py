@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engine.metrics import statistics
 from engine.metrics.klom import floor, klom
 from engine.theme import LIGHT
 from engine.views import enough
@@ -30,8 +31,8 @@ def test_all_models_give_what_the_run_itself_measured(table):
     noise = floor(oracle=draw(60), second=draw(60, seed=1))[:10]
     assert last["klom_p95"] == pytest.approx(np.quantile(values, 0.95))
     assert last["klom_mean"] == pytest.approx(values.mean())
-    assert last["floor_p95"] == pytest.approx(np.quantile(noise, 0.95))
-    assert last["floor_mean"] == pytest.approx(noise.mean())
+    assert last["klom_p95_floor"] == pytest.approx(np.quantile(noise, 0.95))
+    assert last["klom_mean_floor"] == pytest.approx(noise.mean())
     assert last["subsets"] == 1
 
 
@@ -44,7 +45,7 @@ def test_fewer_models_are_the_first_ones_and_the_next_ones_averaged(table):
 
 
 def test_the_floor_falls_as_models_are_added(table):
-    curve = table[table["split"] == "retain"].sort_values("models")["floor_mean"].to_numpy()
+    curve = table[table["split"] == "retain"].sort_values("models")["klom_mean_floor"].to_numpy()
     assert (np.diff(curve) < 0).all()
 
 
@@ -53,7 +54,7 @@ def test_diverged_models_are_left_out_of_every_size():
     broken[3] = np.nan
     found = enough.frame(oracle=broken, second=draw(60, seed=1), unlearned=draw(60, 3, seed=2), splits=SPLITS)
     assert found["models"].max() == 59
-    assert np.isfinite(found["floor_p95"]).all()
+    assert np.isfinite(found["klom_p95_floor"]).all()
 
 
 def test_too_few_models_make_no_curve_and_say_so():
@@ -75,8 +76,8 @@ def curve(floor_of, klom_of, sizes=(5, 10, 20, 50, 100)):
             "models": n,
             "split": "forget",
             "subsets": 1,
-            **{f"floor_{s}": floor_of(n) for s in ("p95", "mean")},
-            **{f"klom_{s}": klom_of(n) for s in ("p95", "mean")},
+            **{f"{key}_floor": floor_of(n) for key in statistics()},
+            **{key: klom_of(n) for key in statistics()},
         }
         for n in sizes
     ]
@@ -118,5 +119,5 @@ def test_the_figure_has_both_lines_in_every_panel_in_their_hues(table):
     drawn = enough.figure(table, LIGHT, name="a<b>")
     assert [t.line.color for t in drawn.data] == [LIGHT.unlearned, LIGHT.oracle] * 3
     assert "<" not in drawn.data[0].name
-    assert math.isclose(drawn.data[1].y[-1], row(table, 60)["floor_p95"])
+    assert math.isclose(drawn.data[1].y[-1], row(table, 60)["klom_p95_floor"])
     assert drawn.layout.xaxis.type == "log"

@@ -1,9 +1,12 @@
 import math
 
+import known
 import numpy as np
 import pandas as pd
 import pytest
+from measured import scores
 
+from engine.metrics import statistics
 from engine.theme import DARK, LIGHT
 from engine.views import headline
 from engine.views.base import as_html
@@ -12,25 +15,23 @@ from engine.views.base import as_html
 def row(split, p95, floor=0.7, **more):
     return {
         "split": split,
-        "models": 100,
-        "convention": "paper",
         "klom_p95": p95,
-        "low": p95 - 0.2,
-        "high": p95 + 0.3,
+        "klom_p95_low": p95 - 0.2,
+        "klom_p95_high": p95 + 0.3,
+        "klom_p95_floor": floor,
         "klom_mean": p95 / 2,
+        "klom_mean_floor": 0.3,
         "klom_median": p95 / 2,
-        "floor_p95": floor,
-        "floor_mean": 0.3,
         **more,
     }
 
 
 def table():
-    return headline.frame(
+    return known.table(
         [
-            ("do_nothing", "Do nothing", [row("forget", 9.5), row("retain", 0.6), row("test", 0.6)]),
-            ("scrub", "SCRUB", [row("forget", 3.4), row("retain", 2.9), row("test", 1.0)]),
-            ("gradient_ascent", "Gradient ascent", [row("forget", 6.0), row("retain", 5.0), row("test", 5.0)]),
+            ("do_nothing", "Do nothing", scores(row("forget", 9.5), row("retain", 0.6), row("test", 0.6))),
+            ("scrub", "SCRUB", scores(row("forget", 3.4), row("retain", 2.9), row("test", 1.0))),
+            ("gradient_ascent", "Gradient ascent", scores(row("forget", 6.0), row("retain", 5.0), row("test", 5.0))),
         ]
     )
 
@@ -43,7 +44,7 @@ def test_frame_keeps_the_order_and_every_split():
 
 
 def test_what_was_not_measured_is_missing_and_not_zero():
-    found = headline.frame([("scrub", "SCRUB", [{"split": "forget", "klom_p95": None}])])
+    found = known.table([("scrub", "SCRUB", scores({"split": "forget"}))])
     assert math.isnan(found.loc[0, "klom_p95"])
     assert headline.verdict(found) == ""
     drawn = headline.figure(found, LIGHT)
@@ -59,20 +60,22 @@ def test_verdict_names_the_closest_method_its_floor_and_what_it_costs():
 
 
 def test_verdict_never_crowns_doing_nothing_or_the_retrain_itself():
-    found = headline.frame(
-        [("retrain", "Retrain", [row("forget", 0.6)]), ("do_nothing", "Do nothing", [row("forget", 0.1)])]
+    found = known.table(
+        [("retrain", "Retrain", scores(row("forget", 0.6))), ("do_nothing", "Do nothing", scores(row("forget", 0.1)))]
     )
     assert headline.verdict(found) == ""
 
 
 def test_verdict_says_when_doing_nothing_is_closer_still():
-    found = headline.frame([("do_nothing", "Do nothing", [row("forget", 2.0)]), ("x", "X", [row("forget", 3.0)])])
+    found = known.table(
+        [("do_nothing", "Do nothing", scores(row("forget", 2.0))), ("x", "X", scores(row("forget", 3.0)))]
+    )
     assert "doing nothing scores 2.0, which is closer still." in headline.verdict(found)
     assert "closer still" not in headline.verdict(table())
 
 
 def test_verdict_cannot_be_made_markup():
-    found = headline.frame([("x", "a**b<script>[c](d)", [row("forget", 1.0)])])
+    found = known.table([("x", "a**b<script>[c](d)", scores(row("forget", 1.0)))])
     assert not set("<>[]") & set(headline.verdict(found))
 
 
@@ -88,7 +91,7 @@ def test_each_dot_stands_at_its_number_with_its_interval_and_names_its_method_an
 
 def test_every_dot_has_the_floor_of_its_own_number_of_models_and_every_panel_the_ceiling():
     found = table()
-    found.loc[found["method"] == "scrub", "floor_p95"] = 5.0
+    found.loc[found["method"] == "scrub", "klom_p95_floor"] = 5.0
     shapes = headline.figure(found, DARK).layout.shapes
     for axis in ("x", "x2", "x3"):
         mine = [s for s in shapes if s.xref == axis]
@@ -111,45 +114,34 @@ def test_numbers_survive_a_trip_through_csv(tmp_path):
     np.testing.assert_allclose(back["klom_p95"], table()["klom_p95"])
 
 
-@pytest.mark.parametrize(("statistic", "low", "high"), [("mean", 1.0, 2.0), ("median", 0.5, 3.0)])
+@pytest.mark.parametrize(("statistic", "low", "high"), [("klom_mean", 1.0, 2.0), ("klom_median", 0.5, 3.0)])
 def test_another_statistic_has_its_own_dot_interval_and_floor(statistic, low, high):
-    more = {f"{statistic}_low": low, f"{statistic}_high": high, f"klom_{statistic}": 1.5, f"floor_{statistic}": 0.25}
-    found = headline.frame([("scrub", "SCRUB", [row("forget", 9.0, **more)])])
+    more = {f"{statistic}_low": low, f"{statistic}_high": high, statistic: 1.5, f"{statistic}_floor": 0.25}
+    found = known.table([("scrub", "SCRUB", scores(row("forget", 9.0, **more)))])
     drawn = headline.figure(found, LIGHT, statistic=statistic)
     (trace,) = drawn.data
     assert (trace.x[0], trace.error_x.array[0], trace.error_x.arrayminus[0]) == (1.5, high - 1.5, 1.5 - low)
     (band,) = [s for s in drawn.layout.shapes if s.type == "rect"]
     assert band.x1 == 0.25
     assert "1.5, against a floor of 0.2" in headline.verdict(found, statistic)
-    assert headline.STATISTICS[statistic].lower() in drawn.layout.xaxis2.title.text
+    assert statistics()[statistic].label.lower() in drawn.layout.xaxis2.title.text
     assert headline.card(statistic).how != headline.CARD.how
 
 
 def test_an_interval_that_was_not_measured_is_not_drawn():
-    found = headline.frame([("scrub", "SCRUB", [row("forget", 9.0)])])
-    (trace,) = headline.figure(found, LIGHT, statistic="mean").data
+    found = known.table([("scrub", "SCRUB", scores(row("forget", 9.0)))])
+    (trace,) = headline.figure(found, LIGHT, statistic="klom_mean").data
     assert (trace.x[0], trace.error_x.array[0], trace.error_x.arrayminus[0]) == (4.5, 0, 0)
     assert "(" not in trace.hovertext[0]
 
 
-def test_rows_of_another_convention_are_made_from_the_points_and_have_no_intervals():
-    klom, floor = np.array([1.0, 5.0, 3.0, 7.0]), np.array([0.1, 0.3, np.nan, 0.2])
-    points = {"forget": np.array([0, 1]), "retain": np.array([2, 3])}
-    rows = [row("forget", 9.0), row("retain", 9.0)]
-    forget, retain = headline.recomputed(rows, klom=klom, floor=floor, points=points, convention="easydub")
-    assert (forget["klom_mean"], forget["klom_median"], forget["floor_mean"]) == (3.0, 3.0, pytest.approx(0.2))
-    assert forget["klom_p95"] == pytest.approx(np.quantile([1.0, 5.0], 0.95))
-    assert (forget["low"], forget["high"], forget["convention"]) == (None, None, "easydub")
-    assert (retain["klom_mean"], retain["floor_p95"]) == (5.0, None), "a floor that is not known is missing"
-    assert forget["models"] == 100
-
-
 def test_a_figure_of_a_sweep_has_the_references_the_chosen_and_the_closest():
     many = [
-        (f"scrub-{i}", f"SCRUB {i}", [row("forget", 9 - i / 10), row("retain", 1), row("test", 1)]) for i in range(30)
+        (f"scrub-{i}", f"SCRUB {i}", scores(row("forget", 9 - i / 10), row("retain", 1), row("test", 1)))
+        for i in range(30)
     ]
-    late = ("scrub-late", "late", [{"split": "forget"}])
-    found = headline.frame([("do_nothing", "Do nothing", [row("forget", 9.9)]), late, *many])
+    late = ("scrub-late", "late", None)
+    found = known.table([("do_nothing", "Do nothing", scores(row("forget", 9.9))), late, *many])
     shown = headline.nearest(found, most=5, keep="scrub-1")
     assert list(dict.fromkeys(shown["method"])) == ["do_nothing", "scrub-1", "scrub-27", "scrub-28", "scrub-29"]
     assert headline.nearest(found, most=99) is found

@@ -2,7 +2,9 @@
 
 import math
 
+import known
 import pytest
+from measured import scores
 
 from engine.theme import DARK, LIGHT
 from engine.views import requests
@@ -13,14 +15,15 @@ SPLITS = ("forget", "retain", "test", "earlier")
 
 
 def rows(request, klom, floor=0.6, models=20, compute=0.25):
-    return [
-        {
-            "split": split, "models": models, "klom_p95": klom + i, "low": klom + i - 0.5, "high": klom + i + 0.25,
-            "floor_p95": floor + request, "accuracy": 0.9, "accuracy_oracle": 0.1 * request, "compute": compute,
-            "seconds": 3.0 * request, "convention": "paper",
-        }
+    shared = {
+        "klom_p95_floor": floor + request, "accuracy": 0.9, "accuracy_oracle": 0.1 * request, "accuracy_gap": 5.0,
+        "accuracy_gap_floor": -1.0, "compute": compute, "seconds": 3.0 * request,
+    }  # fmt: skip
+    here = {
+        split: {"klom_p95": klom + i, "klom_p95_low": klom + i - 0.5, "klom_p95_high": klom + i + 0.25}
         for i, split in enumerate(SPLITS if request > 1 else SPLITS[:3])
-    ]  # fmt: skip
+    }
+    return scores(*({"split": split, **own, **shared} for split, own in here.items()), models=models)
 
 
 NAMES = {"do_nothing": "Do nothing", "scrub": "SCRUB", "unsir": "UNSIR <b>"}
@@ -32,7 +35,11 @@ def table():
     for request, asked in ((2, "class 5"), (1, "class 3"), (3, "class 8")):
         for method, klom in (("do_nothing", 0.1), ("scrub", 4.0), ("unsir", 2.0 * request)):
             if (request, method) != (3, "scrub"):
-                found.append(requests.Entry(request, asked, method, NAMES[method], rows(request, klom)))
+                found.append(
+                    requests.Entry(
+                        request, asked, method, NAMES[method], rows(request, klom), known.REFERENCES.get(method, "")
+                    )
+                )
     return requests.frame(found)
 
 
@@ -45,15 +52,15 @@ def test_a_row_per_request_method_and_split_in_the_order_of_requests(table):
     assert len(table) == 3 * 3 + 3 * 4 + 2 * 4
     assert at(table, 1, "scrub", "earlier").empty, "before the first request nothing was removed"
     (row,) = at(table, 2, "unsir", "earlier").to_dict("records")
-    assert (row["klom_p95"], row["floor_p95"], row["asked"], row["seconds"]) == (7.0, 2.6, "class 5", 6.0)
+    assert (row["klom_p95"], row["klom_p95_floor"], row["asked"], row["seconds"]) == (7.0, 2.6, "class 5", 6.0)
 
 
 def test_what_was_not_measured_is_missing_and_never_zero():
-    found = requests.frame([requests.Entry(1, "class 3", "scrub", "SCRUB", [{"split": "forget", "models": 3}])])
+    found = requests.frame([requests.Entry(1, "class 3", "scrub", "SCRUB", scores({"split": "forget"}, models=3))])
     assert math.isnan(found["klom_p95"].iloc[0])
-    assert math.isnan(found["floor_p95"].iloc[0])
+    assert math.isnan(found["klom_p95_floor"].iloc[0])
     assert requests.said(found) == ""
-    for quantity in requests.QUANTITIES:
+    for quantity in requests.quantities():
         requests.figure(found, LIGHT, quantity=quantity)
         requests.figure(requests.frame([]), LIGHT, quantity=quantity, total=3)
 
@@ -72,7 +79,7 @@ def lines(figure, name):
 
 
 def test_each_method_is_a_line_over_the_requests_in_each_panel(table):
-    shades = places({key: key for key in NAMES})
+    shades = places(known.facts(NAMES))
     figure = requests.figure(table, LIGHT, total=4, shades=shades)
     own, earlier, retain, test = lines(figure, "SCRUB")
     assert list(own.x) == list(retain.x) == list(test.x) == [1, 2]
@@ -106,6 +113,13 @@ def test_accuracy_stands_beside_the_oracles(table):
     oracles = lines(figure, "oracles")[0]
     assert [v for v in oracles.y if v is not None] == pytest.approx([0.1, 0.1, 0.2, 0.2, 0.3, 0.3])
     assert list(lines(figure, "SCRUB")[0].y) == [0.9, 0.9]
+
+
+def test_another_metric_stands_beside_the_second_oracles_on_every_split(table):
+    figure = requests.figure(table, LIGHT, quantity="accuracy_gap")
+    assert len(lines(figure, "SCRUB")) == 4
+    assert {v for v in lines(figure, "second oracles")[0].y if v is not None} == {-1.0}
+    assert "points" in figure.layout.yaxis.title.text
 
 
 @pytest.mark.parametrize(("quantity", "wanted"), [("compute", [0.25] * 3), ("seconds", [3.0, 6.0, 9.0])])

@@ -1,17 +1,18 @@
 """The trade-off of forgetting, keeping and compute."""
 
+import known
 import numpy as np
 import pytest
+from measured import scores
 
 from engine.theme import DARK, LIGHT
-from engine.views import headline, tradeoff
+from engine.views import tradeoff
 
 
 def rows(forget, retain, compute, floor=0.5):
-    return [
-        {"split": split, "klom_p95": value, "floor_p95": floor, "compute": compute, "seconds": 1.0, "models": 40}
-        for split, value in (("forget", forget), ("retain", retain), ("test", retain))
-    ]
+    shared = {"klom_p95_floor": floor, "compute": compute, "seconds": 1.0}
+    splits = (("forget", forget), ("retain", retain), ("test", retain))
+    return scores(*({"split": split, "klom_p95": value, **shared} for split, value in splits), models=40)
 
 
 METHODS = {
@@ -26,7 +27,7 @@ METHODS = {
 
 
 def table(methods=METHODS):
-    return headline.frame([(key, key.title(), found) for key, found in methods.items()])
+    return known.table([(key, key.title(), found) for key, found in methods.items()])
 
 
 def test_the_front_is_what_nothing_beats_in_all_three():
@@ -36,9 +37,8 @@ def test_the_front_is_what_nothing_beats_in_all_three():
 
 
 def test_unmeasured_methods_are_left_out():
-    unknown = [{"split": split} for split in ("forget", "retain", "test")]
-    assert "late" not in set(tradeoff.frame(table(METHODS | {"late": unknown}))["method"])
-    nothing = tradeoff.frame(table({"late": unknown}))
+    assert "late" not in set(tradeoff.frame(table(METHODS | {"late": None}))["method"])
+    nothing = tradeoff.frame(table({"late": None}))
     assert nothing.empty
     assert tradeoff.said(nothing) == ""
 
