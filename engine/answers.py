@@ -262,7 +262,7 @@ class Answers:
         """Return the seconds that the missing jobs of an analysis take."""
         if not missing:
             return {"seconds": 0.0, "cached": True}
-        probe = probe_job(asked.experiment, asked.info, self.device)
+        probe = probe_job(asked.experiment, asked.info, self.planner.device)
         measured = probed(probe, self.store)
         if measured is None:
             return self._missing(probe)
