@@ -81,7 +81,7 @@ def until_answered(store: Store, queue: Queue, request: Mapping[str, Any]) -> Ma
     try:
         while (answer := queue.answer_to(question)) is None:
             _serve(store, started, "Ask again to go on where it stopped.")
-            doing = str((queue.asked(question) or {}).get("message", "")).split(":")[0]
+            doing = str((queue.question_progress(question) or {}).get("message", "")).split(":")[0]
             if doing and doing != shown:
                 print(doing, file=sys.stderr, flush=True)
                 shown = doing
