@@ -23,8 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._common import hardware  # noqa: E402 - the project lies above this folder
+from engine.analysis_jobs import answerable  # noqa: E402
 from engine.data import make_dataset  # noqa: E402
-from engine.jobs import Job  # noqa: E402
+from engine.plan import make_plan  # noqa: E402
 from engine.store import Store  # noqa: E402
 from engine.work import run_job  # noqa: E402
 
@@ -54,14 +55,18 @@ def main() -> None:
         data = make_dataset(choice).load(store.data_cache, Quiet().progress)
         found["pictures"] = list(data.x_train.shape)
         found["seconds"]["read"] = time.perf_counter() - start
-        for name, kind, extra in (
-            ("pca", "map", {"layout": "pca"}),
-            ("columns", "columns", {}),
-            ("umap", "map", {"layout": "umap"}),
+        for name, analysis in (
+            ("pca", {"key": "map", "layout": "pca"}),
+            ("columns", {"key": "columns"}),
+            ("umap", {"key": "map", "layout": "umap"}),
         ):
+            question = {"analysis": analysis, "recipe": {"dataset": choice}}
+            while isinstance(planned := answerable(question, store, lambda e: make_plan(e, store, "cpu")), tuple):
+                for job in planned:  # the data set, which is noted once
+                    run_job(store, job, Quiet(), torch.device("cpu"))
             start = time.perf_counter()
-            job = Job(kind, {"data": data.hash, "seed": 0, **extra}, "whole", inputs={"dataset": choice})
-            run_job(store, job, Quiet(), torch.device("cpu"))
+            for job in planned.jobs:
+                run_job(store, job, Quiet(), torch.device("cpu"))
             found["seconds"][name] = time.perf_counter() - start
             found["peak_megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if asked.json:

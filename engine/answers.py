@@ -9,9 +9,10 @@ Kinds of question, each plain JSON, and what the answer holds:
 - ``data`` (``dataset``): ``info``, with name, hash, classes, shape and sizes; the pictures are decoded by then.
 - ``table`` (``path``): the first rows of a CSV file, as :func:`engine.data.csv_file.look` returns them.
 - ``forget`` (``recipe``): ``indices`` as "3,17,20-25", ``size``, ``name``, ``hash``.
-- ``map`` (``dataset``, ``layout`` pca or umap, ``through`` a recipe or None): ``spec`` of an artefact "map".
-- ``columns`` (``dataset``, ``through``): ``spec`` of an artefact "columns".
-- ``exhibit`` (``recipe``, ``method``, its name in the recipe): ``spec`` and ``part`` of an artefact "exhibit".
+- ``analysis`` (``analysis``, its key and settings; ``recipe``, of an analysis of the data perhaps its data set alone;
+  ``method``, its name in the recipe, ``point`` and ``models`` where they apply): ``kind``, ``spec`` and ``parts`` of
+  the artefact with the measurement (:func:`engine.store.measurements.answered`), and ``models``. With ``price`` true
+  the ``seconds`` it takes and whether it is ``cached``, and nothing is measured.
 
 Or ``error``, in words. Whatever must be computed first is an ordinary job whose result stays in the store.
 """
@@ -27,6 +28,7 @@ from typing import Any, Protocol
 
 import psutil
 
+from engine.analysis_jobs import Answerable, answerable
 from engine.data.base import DataError
 from engine.experiment import Experiment, misfits, resolve
 from engine.forget.base import ForgetError, spans
@@ -44,7 +46,7 @@ from engine.plan import (
 from engine.planner import Planned, Planner
 from engine.queue import Queue
 from engine.records import Choice, Recipe, Training
-from engine.specs import WHOLE, Explored, TableSpec
+from engine.specs import WHOLE, TableSpec
 from engine.store import Store, StoreError
 
 JOB_SECONDS = 0.1
@@ -183,10 +185,8 @@ class Answers:
             return self._table(str(request["path"]))
         if kind == "forget":
             return self._forget(resolve(Recipe.from_json(_some_method(request["recipe"]))))
-        if kind in ("map", "columns"):
-            return self._explore(kind, request)
-        if kind == "exhibit":
-            return self._exhibit(resolve(Recipe.from_json(request["recipe"])), request["method"])
+        if kind == "analysis":
+            return self._analysis(request)
         raise BadSetting(f"there is no question of the kind {kind!r}")
 
     def _plan(self, experiment: Experiment) -> Plan | None:
@@ -252,52 +252,25 @@ class Answers:
         before = [job for job in plan.jobs if job.id in needed and job not in choosing]
         return self._missing(*before, *choosing)
 
-    def _exhibit(self, experiment: Experiment, method: str) -> Answer | tuple[Job, ...]:
-        methods = dict(zip(experiment.recipe.methods_ids(), experiment.methods, strict=True))
-        if method not in methods:
-            raise BadSetting(f"this recipe has no method {method!r}")
-        if not methods[method].exhibits:
-            raise BadSetting(f"{methods[method].card.name} makes no pictures on its way")
-        plan = self._plan(experiment)
-        if plan is None or not plan.complete:
-            return () if plan is None else self._missing(*plan.jobs)
-        info = data_info(experiment, self.store)
-        if info is not None and info.get("noun") == "row":
-            raise BadSetting("rows of a table make no pictures")
-        asked = next(row.spec.unlearned for row in plan.rows.values() if row.method == method)  # of the last request
-        run = next(job for job in plan.jobs if job.kind == "unlearned" and job.spec == asked)
-        before = [job for job in plan.jobs if job.id in run.needs]
-        spec = Explored("exhibit", {"unlearned": run.spec.plain})
-        job = Job(spec, run.part, inputs=run.inputs, needs=run.needs, doing="making pictures")
-        return {"spec": spec.plain, "part": job.part} if job.done(self.store) else self._missing(*before, job)
+    def _analysis(self, request: Mapping[str, Any]) -> Answer | tuple[Job, ...]:
+        asked = answerable(request, self.store, self._plan)
+        if isinstance(asked, tuple):
+            return self._missing(*asked)
+        missing = self._missing(*asked.before, *asked.jobs) if self._missing(*asked.jobs) else ()
+        if request.get("price"):
+            return self._price(asked, missing)
+        return missing or asked.answer()
 
-    def _explore(self, kind: str, request: Mapping[str, Any]) -> Answer | tuple[Job, ...]:
-        experiment = _about(request["dataset"])
-        info = data_info(experiment, self.store)
-        if info is None:
-            return (data_job(experiment),)
-        spec: dict[str, Any] = {"data": info["hash"], "seed": 0}
-        inputs: dict[str, Any] = {"dataset": experiment.recipe.dataset.to_json()}
-        before: list[Job] = []
-        if request.get("through") is not None:
-            seen = resolve(Recipe.from_json(_some_method(request["through"])))
-            plan = self._plan(seen)
-            if plan is None:
-                return ()
-            original = plan.originals()
-            if original is None:
-                return self._missing(*plan.jobs)
-            before = [original]
-            spec |= {"original": original.spec.plain, "part": original.part}
-            inputs["original_part"] = original.part
-        if kind == "map":
-            if request.get("layout") not in ("pca", "umap"):
-                raise BadSetting("a map is laid out by pca or by umap")
-            spec["layout"] = request["layout"]
-        doing = {"map": "laying out the map", "columns": "comparing the pictures"}[kind]
-        explored = Explored(kind, spec)
-        job = Job(explored, inputs=inputs, needs=tuple(j.id for j in before), doing=doing)
-        return {"spec": explored.plain} if job.done(self.store) else self._missing(*before, job)
+    def _price(self, asked: Answerable, missing: Sequence[Job]) -> Answer | tuple[Job, ...]:
+        """Return the seconds that the missing jobs of an analysis take."""
+        if not missing:
+            return {"seconds": 0.0, "cached": True}
+        probe = probe_job(asked.experiment, asked.info, self.planner.device)
+        measured = probed(probe, self.store)
+        if measured is None:
+            return self._missing(probe)
+        seconds = sum(job.cost for job in missing) * measured["seconds_per_pass"] + len(missing) * JOB_SECONDS
+        return {"seconds": seconds / max(1, len(self.workers)), "cached": False}
 
 
 def _about(dataset: Mapping[str, Any]) -> Experiment:

@@ -26,6 +26,9 @@ EXTRAS = (
     "forms",
     "exhibits",
     "tabular",
+    "about",
+    "over",
+    "requires",
 )
 
 
@@ -34,6 +37,7 @@ def describe() -> dict[str, Any]:
 
     Imports every plug-in, and so torch: about two seconds in a fresh process.
     """
+    from engine.analyses import analyses
     from engine.data import datasets
     from engine.forget import selectors
     from engine.metrics import metrics
@@ -47,6 +51,7 @@ def describe() -> dict[str, Any]:
         "forget": selectors(),
         "methods": unlearners(),
         "metrics": metrics(),
+        "analyses": analyses(),
         "prerequisites": prerequisites(),
     }
     entries: dict[str, Any] = {name: [_plugin(p) for p in plugins.values()] for name, plugins in families.items()}

@@ -6,7 +6,7 @@ spread over M at the edge (:mod:`engine.descent`). A single model is an ensemble
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from engine.models.base import Net
+from engine.models.base import Net, Network
 from engine.seeds import derive
 
 Strategy = Literal["stacked", "looped"]
@@ -130,6 +130,37 @@ class Ensemble:
         """Return penultimate features (M, B, D) of the same float pictures x (B, c, h, w) for every model."""
         return self._evaluate(x, part="body", per_model=False)
 
+    @torch.no_grad()
+    def layers_shared(self, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        """Return evaluation-mode outputs (M, B, D) of named layers, flattened, for the same pictures x (B, c, h, w).
+
+        Names are those of ``net.layers``. Cost: one forward pass, however many layers.
+        """
+        skeleton = self.net.evaluation_skeleton
+        outputs: dict[str, Tensor] = {}
+
+        def keep(path: str) -> Callable[..., None]:
+            return lambda _module, _inputs, output: outputs.update({path: output.flatten(1)})
+
+        def one(state: dict[str, Tensor], x: Tensor) -> tuple[Tensor, ...]:
+            functional_call(skeleton, state, (x,))
+            return tuple(torch.cat([outputs[path] for path in self.net.layers[name]], dim=1) for name in names)
+
+        paths = dict.fromkeys(path for name in names for path in self.net.layers[name])
+        hooks = [skeleton.get_submodule(path).register_forward_hook(keep(path)) for path in paths]
+        try:
+            layers = self._spread(one, {**self.params, **self.buffers}, x, per_model=False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return dict(zip(names, layers, strict=True))
+
+    def network(self, model: int) -> Network:
+        """Return the model at this position as an ordinary module in evaluation mode with weights of its own."""
+        network = self.net.initial(0).eval().to(self.device)
+        network.load_state_dict({k: v[model] for k, v in {**self.params, **self.buffers}.items()})
+        return network
+
     def spans(self, n: int) -> Iterator[slice]:
         """Yield slices of ``n`` examples small enough that no layer's activations of all models exceed the bound."""
         size = max(1, EVALUATION_FLOATS // (self.net.width * (len(self) if self.strategy == "stacked" else 1)))
@@ -148,10 +179,16 @@ class Ensemble:
         if not state:  # a body without weights, such as a flatten: the same for every model
             out = one({}, x.flatten(0, 1) if per_model else x)
             return out.unflatten(0, x.shape[:2]) if per_model else out.expand(len(self), *out.shape)  # (M, B, D)
+        return self._spread(lambda state, x: (one(state, x),), state, x, per_model=per_model)[0]  # (M, B, C)
+
+    def _spread(
+        self, one: Callable[..., tuple[Tensor, ...]], state: dict[str, Tensor], x: Tensor, *, per_model: bool
+    ) -> tuple[Tensor, ...]:
+        """Return what ``one(weights, x)`` returns for each model, stacked: (M, ...) each."""
         if self.strategy == "stacked":
-            return vmap(one, in_dims=(0, 0 if per_model else None))(state, x)  # (M, B, C)
+            return vmap(one, in_dims=(0, 0 if per_model else None))(state, x)
         rows = [one({k: v[m] for k, v in state.items()}, x[m] if per_model else x) for m in range(len(self))]
-        return torch.stack(rows)  # (M, B, C)
+        return tuple(torch.stack(each) for each in zip(*rows, strict=True))
 
     def _map(self, change: object) -> Self:
         return replace(

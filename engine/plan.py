@@ -64,7 +64,7 @@ class Plan:
     ``complete`` is False while the data set or the forget set is not in the store yet: their hashes name everything
     that follows. ``rows`` are the evaluations, by job id; ``forget`` the training indices (F,) once they are known, of
     ``train`` examples, and ``earlier`` those that earlier requests of a sequence removed; ``forget_set`` is where both
-    are stored.
+    are stored; ``scope`` the last request's, in which further jobs on the same networks are named.
     """
 
     jobs: tuple[Job, ...]
@@ -74,6 +74,7 @@ class Plan:
     train: int = 0
     earlier: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     forget_set: ForgetSet | None = None
+    scope: Scope | None = None
 
     def originals(self) -> Job | None:
         """Return the job of the first chunk of originals, ``None`` before it can be named."""
@@ -202,6 +203,7 @@ def make_plan(experiment: Experiment, store: Store, device: str, *, suppose: boo
         train=info["train"],
         earlier=here.earlier,
         forget_set=specs[-1],
+        scope=scopes[-1],
     )
 
 

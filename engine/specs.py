@@ -252,16 +252,79 @@ class Prepared(Spec):
 
 
 @dataclass(frozen=True, eq=False)
-class Explored(Spec):
-    """A map of the training pictures, its columns, or pictures that a method makes: what an analysis depends on."""
+class Analysed(Spec):
+    """What an analysis measured on networks: all that :class:`Evaluation` compares, or a run's without a method.
 
+    ``parts`` are the chunks that are looked at together; None where each chunk is a part of the artefact by itself.
+    ``point`` is the one that is asked about, if one is; ``reads`` what each prerequisite the analysis reads depends on.
+    """
+
+    kind = "analysis"
+
+    analysis: Choice
+    original: Trained
+    oracle: Trained
+    floor: Trained
+    unlearned: Unlearned | None = None
+    parts: tuple[str, ...] | None = None
+    point: int | None = None
+    reads: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read what :attr:`plain` holds."""
+        return cls(
+            Choice.from_json(value["analysis"], "analysis"),
+            *(Trained.from_json(value[name]) for name in ("original", "oracle", "floor")),
+            Unlearned.from_json(value["unlearned"]) if "unlearned" in value else None,
+            tuple(value["parts"]) if "parts" in value else None,
+            value.get("point"),
+            value.get("reads", {}),
+        )
+
+    @property
+    def ensembles(self) -> Mapping[str, Trained | Unlearned]:
+        """The ensembles by role; the second oracle is the floor of whatever is measured."""
+        named = {"original": self.original, "oracle": self.oracle, "second oracle": self.floor}
+        return named if self.unlearned is None else {**named, "unlearned": self.unlearned}
+
+    @property
+    def owner(self) -> Trained | Unlearned:
+        """The networks it belongs to: it is freed with the last run that uses them."""
+        return self.oracle if self.unlearned is None else self.unlearned
+
+
+@dataclass(frozen=True, eq=False)
+class Explored(Spec):
+    """What an analysis measured on the data with hash ``data``.
+
+    ``original`` are the networks it looks through, in the chunk ``part``, if it looks through any.
+    """
+
+    kind = "exploration"
     owned = False
 
-    kind: str  # type: ignore[misc]
-    of: Mapping[str, Any] = field(default_factory=dict)
+    analysis: Choice
+    data: str
+    original: Trained | None = None
+    part: str | None = None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read what :attr:`plain` holds."""
+        original = Trained.from_json(value["original"]) if "original" in value else None
+        return cls(Choice.from_json(value["analysis"], "analysis"), value["data"], original, value.get("part"))
+
+    @property
+    def ensembles(self) -> Mapping[str, Trained | Unlearned]:
+        """The networks it looks through by role: the originals, or none."""
+        return {} if self.original is None else {"original": self.original}
 
 
-KINDS: tuple[type[Spec], ...] = (*(DataSpec, TableSpec, Probe, Trained, ForgetSet, Unlearned, Evaluation, Prepared),)
+KINDS: tuple[type[Spec], ...] = (
+    *(DataSpec, TableSpec, Probe, Trained, ForgetSet, Unlearned, Evaluation, Prepared),
+    *(Analysed, Explored),
+)
 """Every kind of spec whose artefacts have a kind of their own."""
 
 

@@ -739,7 +739,7 @@ def finished(queue: Queue, store: Store, *pieces: tuple[Artefact, str]) -> str:
 
 def test_deleting_a_run_frees_exactly_what_no_other_run_uses(store: Store, queue: Queue) -> None:
     shared, own = store.artefact("trained", SPEC), store.artefact("unlearned", SPEC)
-    atlas = store.artefact("map", SPEC)
+    atlas = store.artefact("exploration", SPEC)
     put(atlas, "whole")
     small = finished(queue, store, (shared, "00000-00020"))
     large = finished(queue, store, (shared, "00000-00020"), (shared, "00020-00040"), (own, "00000-00020"))
@@ -755,7 +755,7 @@ def test_deleting_a_run_frees_exactly_what_no_other_run_uses(store: Store, queue
     assert not own.parts()
     assert queue.recall("uses:" + large) is None
     assert delete_run(queue, store, small) == both
-    assert set(store.pieces()) == {Piece("map", atlas.key, "whole")}
+    assert set(store.pieces()) == {Piece("exploration", atlas.key, "whole")}
 
 
 def test_nothing_is_freed_while_a_run_is_being_planned(store: Store, queue: Queue) -> None:

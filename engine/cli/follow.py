@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from tqdm import tqdm
 
@@ -42,16 +44,11 @@ def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
                 row = queue.run(run_id)
                 if row.over:
                     break
-                if not compute_running(store):
-                    if len(started) == STARTS:
-                        raise StoreError(
-                            f"The compute process died {STARTS} times; the end of {store.path / 'compute.log'} says "
-                            f"why. Run {run_id} stays in the queue: `python -m engine cancel {run_id}` takes it out."
-                        )
-                    process = ensure_compute(store, idle_exit=3.0)
-                    if process is not None:
-                        started.append(process)
-                        _settle(process, store)
+                _serve(
+                    store,
+                    started,
+                    f"Run {run_id} stays in the queue: `python -m engine cancel {run_id}` takes it out.",
+                )
                 stage = _show(bar, row, stage)
                 time.sleep(POLL)
             except KeyboardInterrupt:
@@ -69,6 +66,51 @@ def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
         print(f"run {run_id}: {row.status}", file=sys.stderr)
         raise KeyboardInterrupt
     return row
+
+
+def until_answered(store: Store, queue: Queue, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the answer to a question; Ctrl-C takes it back.
+
+    Raises:
+        StoreError: the compute process died three times.
+        KeyboardInterrupt: the question was taken back from here.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+    shown = ""
+    question = queue.ask(request)
+    try:
+        while (answer := queue.answer_to(question)) is None:
+            _serve(store, started, "Ask again to go on where it stopped.")
+            doing = str((queue.question_progress(question) or {}).get("message", "")).split(":")[0]
+            if doing and doing != shown:
+                print(doing, file=sys.stderr, flush=True)
+                shown = doing
+            queue.ask(request, afresh=False)  # a sign that the answer is still awaited
+            time.sleep(POLL)
+    except KeyboardInterrupt:
+        queue.withdraw(question)
+        raise
+    for process in started:
+        process.poll()
+    return answer
+
+
+def _serve(store: Store, started: list[subprocess.Popen[bytes]], rest: str) -> None:
+    """Start a compute process where none serves the store; those started are noted.
+
+    Raises:
+        StoreError: as many died as may; ``rest`` says what can still be done.
+    """
+    if compute_running(store):
+        return
+    if len(started) == STARTS:
+        raise StoreError(
+            f"The compute process died {STARTS} times; the end of {store.path / 'compute.log'} says why. {rest}"
+        )
+    process = ensure_compute(store, idle_exit=3.0)
+    if process is not None:
+        started.append(process)
+        _settle(process, store)
 
 
 def _settle(process: subprocess.Popen[bytes], store: Store) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from engine.cli import lists, measuring, recipes, running, serving
+from engine.cli import analysing, lists, measuring, recipes, running, serving
 from engine.cli.common import Refused
 from engine.knobs import BadSetting, Configured
 from engine.records import EnsembleSize, Measuring, Training
@@ -116,12 +116,26 @@ def _parser() -> argparse.ArgumentParser:
         ("datasets", "data sets"),
         ("models", "models"),
         ("metrics", "metrics"),
+        ("analyses", "analyses"),
         ("prerequisites", "prerequisites"),
     ):
         sub = add(name, lists.listing, f"List the {what} with their knobs, bounds and papers.")
         sub.set_defaults(family=name)
         as_json(sub)
     add("catalog", lists.catalogue, "Print everything the registries hold as JSON.")
+
+    analyse = add(
+        "analyse", analysing.analyse, "Look further at a recipe's networks: CKA, membership and what else is listed."
+    )
+    analyse.add_argument("recipe", metavar="RECIPE.json", help="a recipe, or - for standard input; run if it is not")
+    analyse.add_argument("--method", help="a method of the recipe (default: its only one)")
+    analyse.add_argument(
+        "--analysis", required=True, metavar="KEY[:knob=value...]", help="such as cka or membership:fpr=0.05"
+    )
+    analyse.add_argument("--point", type=int, metavar="N", help="the point that an analysis of one point looks at")
+    analyse.add_argument("--out", metavar="FILE.npz", help="also write the measured arrays")
+    store(analyse)
+    as_json(analyse)
 
     klom = add("klom", measuring.klom, "Measure KLOM between two arrays of margins (N models, P points).")
     klom.add_argument("--oracle", required=True, metavar="A.npy", help="margins of retrained models")

@@ -27,7 +27,7 @@ def recipe(arguments: argparse.Namespace) -> int:
     requests = [as_choice(parse(forget)) for forget in (arguments.forget, *arguments.then)]
     chosen = Recipe(
         dataset=_dataset(arguments.dataset),
-        model=_choice(arguments.model, "--model"),
+        model=choice(arguments.model, "--model"),
         training=_settings(arguments, Training),
         forget=requests[-1],
         methods=tuple(c for m in arguments.methods.split(",") for c in _methods(m, arguments.seed)),
@@ -82,7 +82,7 @@ def _dataset(text: str) -> Choice:
     from engine.data import datasets
 
     if text.partition(":")[0] in datasets():
-        return _choice(text, "--dataset")
+        return choice(text, "--dataset")
     named, colon, target = text.partition(":target=")
     path = Path(text).expanduser()
     if named.lower().endswith((".csv", ".tsv")) and not path.is_dir():
@@ -130,16 +130,16 @@ def _methods(text: str, seed: int) -> list[Choice]:
     if star and not any(".." in value for value in swept.values()):
         raise BadSetting(f"--methods: {head.strip()} has no range to draw from; write one like {key}*20:lr=1e-5..1e-2")
     if not swept:
-        return [_choice(text, "--methods")]
+        return [choice(text, "--methods")]
     plain = ":".join([key, *(item for item in rest.split(":") if item.partition("=")[0].strip() not in swept)])
-    base = _choice(plain, "--methods")
+    base = choice(plain, "--methods")
     if key not in unlearners():
         return [base]  # the check of recipes lists the methods there are
     drawn = expand(key, unlearners()[key].fields(), swept, draws=int(draws) if star else 20, seed=seed)
     return [Choice(key, {**base.settings, **one}) for one in drawn]
 
 
-def _choice(text: str, flag: str) -> Choice:
+def choice(text: str, flag: str) -> Choice:
     """Read ``scrub:lr=0.001:epochs=5``."""
     key, *rest = (part.strip() for part in text.split(":"))
     if not key:

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = recipes.read(arguments.recipe)
     if arguments.each:
         return _each(arguments, recipe)
-    row, queue = _complete(arguments, recipe)
+    row, queue = complete(arguments, recipe)
     summary = tables.summary(row, queue)
     print(json.dumps(summary, indent=1) if arguments.json else tables.text(summary))
     return 0
@@ -33,7 +33,7 @@ def _each(arguments: argparse.Namespace, recipe: Recipe) -> int:
     """Run the requests of a sequence in their order, and print a table after each."""
     summaries, requests = [], recipe.sequence()
     for number, one in enumerate(requests, start=1):
-        row, queue = _complete(arguments, one)
+        row, queue = complete(arguments, one)
         summaries.append({"request": number, "forget": one.forget.to_json(), **tables.summary(row, queue)})
         if not arguments.json:
             title = f"request {number} of {len(requests)}: {row.label.rpartition(', ')[0] if number > 1 else row.label}"
@@ -56,7 +56,7 @@ def demo(arguments: argparse.Namespace) -> int:
     }
     summaries = {}
     for forget, recipe in demos.items():
-        row, queue = _complete(arguments, recipe)
+        row, queue = complete(arguments, recipe)
         summaries[forget] = tables.summary(row, queue)
         if not arguments.json:
             title = f"### Digits, {recipe.ensemble.models} MLPs, forget {forget}"
@@ -65,7 +65,7 @@ def demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _complete(arguments: argparse.Namespace, recipe: Recipe) -> tuple[RunRow, Queue]:
+def complete(arguments: argparse.Namespace, recipe: Recipe) -> tuple[RunRow, Queue]:
     """Submit ``recipe`` and wait until it is done.
 
     Raises:

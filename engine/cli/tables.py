@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from engine.metrics import headline, metrics
 from engine.metrics.accuracy import Accuracy
@@ -105,6 +108,18 @@ def markdown(found: Mapping[str, Any]) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += [f"| {method} | {why.replace('|', '/')} | | | | | | | |" for method, why in found["stopped"].items()]
     return "\n".join(lines)
+
+
+def records(table: pd.DataFrame) -> str:
+    """Return a data frame as text, numbers with four digits after the point."""
+    rows = [tuple(map(_cell, row)) for row in table.itertuples(index=False)]
+    return _aligned(tuple(map(str, table.columns)), rows)
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
 def plugins(found: Sequence[Mapping[str, Any]]) -> str:

@@ -81,6 +81,16 @@ class ImageData:
         """N + T, the number of points margins are measured on."""
         return len(self.y_train) + len(self.y_test)
 
+    def vectors(self) -> np.ndarray:
+        """Return one row per training picture, float32 (N, C * H * W): its pixels from 0 to 1.
+
+        Of a table: its standardised features.
+        """
+        rows = self.x_train.reshape(len(self.x_train), -1)  # (N, D)
+        if self.tabular:
+            return ((rows - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+        return rows.astype(np.float32) / self.top
+
     @functools.cached_property
     def hash(self) -> str:
         """128 bits over pixels or values, labels, names and scale: what a result names as its data."""

@@ -58,11 +58,8 @@ class Scene:
             ForgetError: the features are missing, of the wrong length or not finite.
         """
         n = len(self.data.y_train)
-        if space == "pixels" and self.data.tabular:
-            mean, std = (np.array(v) for v in (self.data.mean, self.data.std))  # (D,)
-            return ((self.data.x_train.reshape(n, -1) - mean) / std).astype(np.float32)  # (N, D)
         if space == "pixels":
-            return self.data.x_train.reshape(n, -1).astype(np.float32) / self.data.top  # (N, C * H * W)
+            return self.data.vectors()  # (N, D)
         if self.features is None:
             raise ForgetError("this forget set compares features, which need a trained original; use pixels instead")
         if self.features.ndim != 2 or len(self.features) != n:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,6 +49,10 @@ class Architecture(Configured, abc.ABC):
     batch_norm: ClassVar[bool] = False
     """Whether an example's loss depends on its batch, so that a batch's gradient is not the sum of its examples'."""
 
+    def layers(self) -> Mapping[str, str]:
+        """Return the submodules whose outputs are worth comparing, by names for people, in order, the logits last."""
+        return {"features": "body", "logits": "head"}
+
     @abc.abstractmethod
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
         """Return a freshly initialised network for pictures (C, H, W); draws from torch's global generator."""
@@ -82,6 +87,11 @@ class Net:
     def evaluation_skeleton(self) -> Network:
         """The same in evaluation mode; two skeletons, so that no call has to flip a shared switch."""
         return self.initial(0).eval()
+
+    @functools.cached_property
+    def layers(self) -> Mapping[str, tuple[str, ...]]:
+        """The layers that the architecture names; each is the outputs of these submodules side by side."""
+        return {name: (path,) for name, path in self.architecture.layers().items()}
 
     def initial(self, seed: int) -> Network:
         """Return a network initialised from ``seed`` alone; the global generator is left as it was."""

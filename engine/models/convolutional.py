@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -45,6 +46,10 @@ class CNN(Architecture):
         int, Knob("channels", "Channels of the first convolution; the second has twice as many.", low=1, high=512)
     ] = 16
 
+    def layers(self) -> Mapping[str, str]:
+        """Return each block of convolution, pooling and ReLU, and the logits."""
+        return {"block 1": "body.relu1", "block 2": "body.relu2", "logits": "head"}
+
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
         c, h, w = shape
         body = nn.Sequential(
@@ -78,6 +83,16 @@ class LeNet5(Architecture):
     )
     last_convolution = "body.conv2"
     smallest = 12
+
+    def layers(self) -> Mapping[str, str]:
+        """Return both blocks of convolution, pooling and ReLU, and the three linear layers."""
+        return {
+            "block 1": "body.relu1",
+            "block 2": "body.relu2",
+            "linear 1": "body.relu3",
+            "linear 2": "body.relu4",
+            "logits": "head",
+        }
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
         c, h, w = shape

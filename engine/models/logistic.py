@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,10 @@ class Logistic(Architecture):
         family="linear",
         cost="pixels x classes multiplications per example",
     )
+
+    def layers(self) -> Mapping[str, str]:
+        """Return the logits alone: before them are the pixels, which no training changes."""
+        return {"logits": "head"}
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
         return Network(nn.Flatten(), nn.Linear(torch.Size(shape).numel(), classes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -28,6 +29,10 @@ class MLP(Architecture):
 
     hidden: Annotated[int, Knob("hidden units", "Width of each hidden layer.", low=1, high=4096)] = 128
     depth: Annotated[int, Knob("hidden layers", "Number of hidden layers.", low=1, high=8)] = 1
+
+    def layers(self) -> Mapping[str, str]:
+        """Return each hidden layer after its ReLU, and the logits."""
+        return {f"hidden {i + 1}": f"body.{2 * i + 2}" for i in range(self.depth)} | {"logits": "head"}
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
         layers: list[nn.Module] = [nn.Flatten()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -63,6 +64,11 @@ class ResNet9(Architecture):
     batch_norm = True
 
     width: Annotated[int, Knob("width", "Channels of the first convolution; 64 in the paper.", low=4, high=256)] = 64
+
+    def layers(self) -> Mapping[str, str]:
+        """Return each block, the pooled features and the logits."""
+        blocks = ("conv1", "conv2", "residual1", "conv3", "residual2", "conv4")
+        return {name: f"body.{name}" for name in blocks} | {"pooled": "body.global_pool", "logits": "head"}
 
     def build(self, shape: tuple[int, int, int], classes: int) -> Network:
         w = self.width

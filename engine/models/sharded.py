@@ -69,6 +69,16 @@ class ShardedNet(Net):
         """What each shard's network is."""
         return Net(self.architecture, self.shape, self.classes)
 
+    @functools.cached_property
+    def layers(self) -> Mapping[str, tuple[str, ...]]:
+        """The layers of all shards side by side; of the logits, the vote."""
+        each = self.architecture.layers().items()
+        return {name: (path,) if path == "head" else self._in_shards(path) for name, path in each}
+
+    def _in_shards(self, path: str) -> tuple[str, ...]:
+        half, dot, rest = path.partition(".")
+        return tuple(f"{half}.{s}{dot}{rest}" for s in range(self.shards))
+
     def initial(self, seed: int) -> Network:
         """Return fresh networks side by side; number s is initialised from (seed, s) alone."""
         each = [self.one.initial(derive(seed, "shard", s)) for s in range(self.shards)]

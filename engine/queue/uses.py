@@ -5,19 +5,20 @@ The compute process notes a run's parts when it plans it.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from engine.queue.queue import USES, Queue
 from engine.queue.rows import RunRow
 from engine.queue.shelf import Shelf
-from engine.specs import KINDS
-from engine.store import Piece, Store
+from engine.specs import KINDS, Analysed
+from engine.store import Piece, Store, StoreError
 from engine.store.uploads import discard, path_of
 
 OWNED = frozenset(kind.kind for kind in KINDS if kind.owned)
-"""Kinds of artefacts that belong to runs; probes, maps and decoded data serve every later visitor."""
+"""Kinds of artefacts that belong to runs; probes, explorations and decoded data serve every later visitor."""
 FRESH = 60.0
 
 
@@ -53,7 +54,8 @@ def disk_use(queue: Queue, store: Store, runs: Iterable[RunRow]) -> tuple[dict[s
         StoreError: the store cannot be read.
     """
     present = {piece: size for piece, size in store.pieces().items() if piece.kind in OWNED}
-    needs = {run.id: used(queue, run.id) & present.keys() for run in runs}
+    based = _analyses(store, present)
+    needs = {run.id: _with_analyses(used(queue, run.id), based) & present.keys() for run in runs}
     users: dict[Piece, int] = {}
     for pieces in needs.values():
         for piece in pieces:
@@ -72,9 +74,9 @@ def delete_run(queue: Queue, store: Store, run_id: str) -> int:
     Raises:
         StoreError: there is no such run, it is not over, or the store may not be changed.
     """
-    pieces = used(queue, run_id)
+    pieces = _with_analyses(used(queue, run_id), _analyses(store, store.pieces()))
     queue.delete(run_id)
-    return store.free(_unneeded(queue, pieces)) + free_uploads(queue, store)
+    return store.free(_unneeded(queue, store, pieces)) + free_uploads(queue, store)
 
 
 def free_unused(queue: Queue, store: Store) -> int:
@@ -83,7 +85,7 @@ def free_unused(queue: Queue, store: Store) -> int:
     Raises:
         StoreError: the store cannot be read, or may not be changed.
     """
-    return store.free(_unneeded(queue, store.pieces()))
+    return store.free(_unneeded(queue, store, store.pieces()))
 
 
 def free_uploads(queue: Queue, store: Store) -> int:
@@ -108,7 +110,32 @@ def free_uploads(queue: Queue, store: Store) -> int:
     )
 
 
-def _unneeded(queue: Queue, pieces: Iterable[Piece]) -> list[Piece]:
+def _analyses(store: Store, pieces: Iterable[Piece]) -> dict[Piece, frozenset[Piece]]:
+    """Return the analyses of networks among ``pieces``, each with the parts of the networks that it looked at.
+
+    No run notes them, because they are asked for later and by anyone; their specs say what they are of.
+    """
+    based = {}
+    for piece in pieces:
+        if piece.kind == Analysed.kind:
+            with contextlib.suppress(StoreError):  # deleted meanwhile
+                based[piece] = frozenset(_networks(store, piece))
+    return based
+
+
+def _networks(store: Store, piece: Piece) -> list[Piece]:
+    """Return the parts of networks that one part of an analysis belongs to."""
+    spec = Analysed.from_json(store.spec(piece.kind, piece.key))
+    artefact = spec.owner.artefact(store)
+    return [Piece(artefact.kind, artefact.key, part) for part in spec.parts or (piece.part,)]
+
+
+def _with_analyses(used: frozenset[Piece], based: Mapping[Piece, frozenset[Piece]]) -> frozenset[Piece]:
+    """Return the parts a run uses and the analyses of its networks."""
+    return used | {analysis for analysis, networks in based.items() if networks <= used}
+
+
+def _unneeded(queue: Queue, store: Store, pieces: Iterable[Piece]) -> list[Piece]:
     """Return those of ``pieces`` that belong to runs and that no run needs.
 
     None while a run is being planned: what it will need is not known yet.
@@ -116,5 +143,6 @@ def _unneeded(queue: Queue, pieces: Iterable[Piece]) -> list[Piece]:
     runs = queue.runs(limit=1_000_000)
     if any(not run.over and not (queue.recall(USES + run.id) or {}).get("complete") for run in runs):
         return []
-    needed = frozenset(piece for run in runs for piece in used(queue, run.id))
+    based = _analyses(store, pieces)
+    needed = {piece for run in runs for piece in _with_analyses(used(queue, run.id), based)}
     return sorted(piece for piece in set(pieces) - needed if piece.kind in OWNED)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from engine.store.errors import plain_words
+from engine.store.errors import StoreError, plain_words
 from engine.store.files import folder_bytes, owned_name, remove, sync
 from engine.store.parts import MARKER, check_name
 
@@ -77,6 +78,20 @@ def sizes(artefacts: Path) -> dict[Piece, int]:
             )
             for marker in artefacts.glob(f"[!.]*/[!.]*/[!.]*/{MARKER}")
         }
+
+
+def stored_spec(artefacts: Path, kind: str, key: str) -> dict[str, Any]:
+    """Return the spec of one artefact below the folder ``artefacts``.
+
+    Raises:
+        StoreError: it is not there, or damaged.
+    """
+    path = artefacts / check_name(kind, "a kind") / check_name(key, "a key") / "spec.json"
+    with plain_words("read the store", path):
+        try:
+            return json.loads(path.read_bytes())["spec"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"The file {path} is damaged. Delete its folder.") from error
 
 
 def free(artefacts: Path, pieces: Iterable[Piece], *, unfinished: Path) -> int:

@@ -22,13 +22,13 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from engine.records import canonical
 from engine.store.artefact import Artefact
 from engine.store.errors import StoreError, plain_words
 from engine.store.files import abandoned, file_bytes, folder_bytes, remove, replace_file
-from engine.store.pieces import Piece, free, holds, present, sizes
+from engine.store.pieces import Piece, free, holds, present, sizes, stored_spec
 
 STORE_FORMAT = 1
 _FOLDERS = ("artefacts", "data", "unfinished")
@@ -115,6 +115,14 @@ class Store:
         """
         with plain_words("read the store", self.path):
             return shutil.disk_usage(self.path).free
+
+    def spec(self, kind: str, key: str) -> dict[str, Any]:
+        """Return the spec of a stored artefact.
+
+        Raises:
+            StoreError: there is none of this name.
+        """
+        return stored_spec(self.path / "artefacts", kind, key)
 
     def pieces(self) -> dict[Piece, int]:
         """Return every finished part with its bytes on disk; one look at every file.

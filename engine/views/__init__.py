@@ -17,10 +17,12 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from engine.measurement import Measurement
 from engine.views.base import Column, ViewCard
 
 
@@ -29,6 +31,7 @@ class View:
     """A view as found: its key (the module's name), card, columns, and functions.
 
     ``example`` returns a table to draw where rows made of the columns' examples would make no sense together.
+    ``frame`` of an analysis's view takes its measurement; ``beside`` returns what the figure shows besides the table.
     """
 
     key: str
@@ -37,6 +40,12 @@ class View:
     frame: Callable[..., pd.DataFrame]
     figure: Callable[..., go.Figure] | None
     example: Callable[[], pd.DataFrame] | None
+    beside: Callable[[Measurement], Mapping[str, Any]] | None = None
+
+    def draw(self, measurement: Measurement) -> tuple[pd.DataFrame, functools.partial[go.Figure]]:
+        """Return the table of an analysis's measurement, and its figure, wanting only colours."""
+        table = self.frame(measurement)
+        return table, functools.partial(self.figure, table, **(self.beside(measurement) if self.beside else {}))
 
 
 @functools.cache
@@ -58,4 +67,4 @@ def _view(key: str, module: ModuleType) -> View:
             raise TypeError(f"{module.__name__} has a CARD but no {needed}")
     figure, example = getattr(module, "figure", None), getattr(module, "example", None)
     columns = module.documented() if hasattr(module, "documented") else module.COLUMNS
-    return View(key, module.CARD, columns, module.frame, figure, example)
+    return View(key, module.CARD, columns, module.frame, figure, example, getattr(module, "beside", None))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from engine.measurement import Measurement
 from engine.theme import Look
 from engine.views.base import Column, ViewCard, plain, styled, typed
 
@@ -43,8 +45,9 @@ def card(method: str, what: str) -> ViewCard:
     return dataclasses.replace(CARD, title=f"{method}: {what}")
 
 
-def frame(sure: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
-    """Return class, picture (from 1) and the original's probability of the class, ``sure`` (K, n), one row each."""
+def frame(measurement: Measurement) -> pd.DataFrame:
+    """Return class, picture (from 1) and the original's probability of the class, one row for each picture."""
+    sure, names = measurement.arrays["sure"], measurement.facts["names"]  # (K, n)
     classes, each = sure.shape
     table = pd.DataFrame(
         {
@@ -54,6 +57,11 @@ def frame(sure: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
         }
     )
     return typed(COLUMNS, table)
+
+
+def beside(measurement: Measurement) -> dict[str, Any]:
+    """Return what the figure shows besides its table: the pictures themselves."""
+    return {"pictures": measurement.arrays["pictures"]}
 
 
 def montage(pictures: np.ndarray) -> np.ndarray:

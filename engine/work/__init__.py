@@ -8,7 +8,7 @@ from engine.jobs import Hooks, Job
 from engine.prerequisites import make_prerequisite
 from engine.specs import Prepared
 from engine.store import Store
-from engine.work import choosing, exploring, measuring, probing, training, unlearning
+from engine.work import analysing, choosing, measuring, probing, training, unlearning
 
 _WORK = {
     "data": choosing.data,
@@ -18,9 +18,8 @@ _WORK = {
     "trained": training.trained,
     "unlearned": unlearning.unlearned,
     "evaluation": measuring.evaluation,
-    "map": exploring.layout,
-    "columns": exploring.columns,
-    "exhibit": unlearning.exhibit,
+    "analysis": analysing.analysis,
+    "exploration": analysing.analysis,
 }
 
 

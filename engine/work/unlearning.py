@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,6 @@ from engine.unlearners import make_unlearner
 from engine.unlearners.base import Unlearner
 from engine.work.publishing import publish
 from engine.work.watching import Diverged, Watch
-
-EXHIBITED = 8
-"""Pictures of each class in an exhibit."""
-EXHIBITED_CLASSES = 12
-"""Classes in an exhibit at most: more would be a page of megabytes."""
 
 
 def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
@@ -57,30 +51,6 @@ def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: 
         "trajectory_seen": np.array([frame["seen"] for frame in watch.frames], dtype=np.int64),  # (frames,)
     }
     publish(artefact, job, result, watch, points, hooks, device, extra)
-
-
-def exhibit(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
-    """Store the pictures that one method makes on its way, of the first model of a chunk and the first dozen classes.
-
-    ``pictures`` float32 (K, n, c, h, w), normalised; ``classes`` int64 (K,); ``sure`` float32 (K, n), the probability
-    that the original gives to the class a picture was made for.
-    """
-    spec = Unlearned.from_json(job.spec.of["unlearned"])
-    data = load_data(store, job.inputs["dataset"], spec.original.data, hooks)
-    method, original, task, seed = request(store, data, spec, job, device)
-    hooks.progress(0.3, f"making {method.exhibits}")
-    made = method.exhibit(original, task, seed=seed, most=EXHIBITED)
-    classes = len(made.classes)
-    made = replace(made, pictures=made.pictures[:EXHIBITED_CLASSES], classes=made.classes[:EXHIBITED_CLASSES])
-    logits = original[:1].logits_shared(made.pictures.flatten(0, 1))[0]  # (K * n, C)
-    sure = logits.softmax(dim=1).unflatten(0, made.pictures.shape[:2])  # (K, n, C)
-    rows = torch.arange(len(made.classes), device=device)
-    with artefact.write(job.part) as out:
-        out.arrays("pictures", made.pictures.cpu().numpy())
-        out.arrays("classes", made.classes.cpu().numpy())
-        out.arrays("sure", sure[rows, :, made.classes].cpu().numpy())
-        names = [data.classes[int(c)] for c in made.classes]
-        out.json("info", {"names": names, "classes": classes, "what": method.exhibits})
 
 
 def request(

@@ -13,15 +13,17 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from engine.records import canonical, digest
+from engine.records import Choice, canonical, digest
+from engine.specs import WHOLE, Explored
 from engine.store import StoreError, default_store
+from engine.store.measurements import load
 from engine.theme import Look
 from engine.views import datamap
 from pages.forget import state
 from pages.forget.scatter import Column, Drawn, Sheets, scatter
 from pages.forget.sets import Alike, inside
 from pages.forget.state import Pool, Selection
-from pages.ui import asking, draft, frame, nouns, say, show, workspace
+from pages.ui import analysis, asking, draft, frame, nouns, say, show, workspace
 from pages.ui.controls import switch
 
 LAYOUTS: Mapping[str, str] = {"pca": "PCA", "umap": "UMAP"}
@@ -55,15 +57,15 @@ class Measured:
 
 def measured(pool: Pool) -> Measured:
     """Return clusters, outlier scores and near-duplicates by pixels, as far as they are known; asks for them once."""
-    spec = _spec(pool, "columns", through=None)
+    spec = _spec(pool, _columns(None), through=None)
     if spec is None:
-        reply = asking.ask({"kind": "columns", "dataset": pool.dataset, "through": None}, key="forget-columns")
+        reply = asking.ask(analysis.request(_columns(None), {"dataset": pool.dataset}), key="forget-columns")
         if reply.error:
             st.warning(f"Near-duplicates cannot be looked for: {say.plain(reply.error)}")
         elif reply.answer is None:
             asking.wait(reply, what="Looking for near-duplicates and groups", key="forget-columns")
         else:
-            spec = _kept(pool, reply.answer["spec"], "columns", None)
+            spec = _kept(pool, reply.answer["spec"], None)
     if spec is None:
         return Measured({}, None)
     try:
@@ -178,10 +180,11 @@ def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tup
     for i, (kind, through) in enumerate(wanted):
         if i and (layout, seen) == (kind, through):
             continue
-        spec = _spec(pool, "map", layout=kind, through=through)
+        choice = {"key": "map", "layout": kind, "through": _seen(through)}
+        spec = _spec(pool, choice, through=through)
         if spec is None:
-            request = {"kind": "map", "dataset": pool.dataset, "layout": kind, "through": through}
-            reply = asking.ask(request, key=f"forget-map-{i}")
+            recipe = {"dataset": pool.dataset} if through is None else through
+            reply = asking.ask(analysis.request(choice, recipe), key=f"forget-map-{i}")
             name = f"{LAYOUTS[kind]} map" + ("" if through is None else " through a trained network")
             if reply.error:
                 st.warning(f"The {name} cannot be made: {say.plain(reply.error)}")
@@ -189,7 +192,7 @@ def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tup
                 also = " (the first time it takes a minute longer)" if kind == "umap" else ""
                 asking.wait(reply, what=f"Making the {name}{also}", key=f"forget-map-{i}")
             else:
-                spec = _kept(pool, reply.answer["spec"], "map", through, kind)
+                spec = _kept(pool, reply.answer["spec"], through)
         if spec is not None:
             try:
                 return _xy(str(default_store()), canonical(spec)), kind, "pixels" if through is None else "network"
@@ -201,7 +204,7 @@ def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tup
 def _through_network(pool: Pool, colour: str, through: str) -> Mapping[str, np.ndarray]:
     """Return the columns that need trained networks, once somebody wants them; draw what is missing for that."""
     recipe = draft.current()
-    spec = _spec(pool, "columns", through=recipe)
+    spec = _spec(pool, _columns(recipe), through=recipe)
     if spec is None:
         wanted = f"forget-train-{pool.hash}"
         if through != "network" and not st.session_state.get(wanted):
@@ -219,14 +222,14 @@ def _through_network(pool: Pool, colour: str, through: str) -> Mapping[str, np.n
                 )
                 st.button("Train and measure", key="train", on_click=want)
             return {}
-        reply = asking.ask({"kind": "columns", "dataset": pool.dataset, "through": recipe}, key="forget-trained")
+        reply = asking.ask(analysis.request(_columns(recipe), recipe), key="forget-trained")
         if reply.error:
             st.warning(f"Margin and loss cannot be measured: {say.plain(reply.error)}")
             return {}
         if reply.answer is None:
             asking.wait(reply, what="Measuring margin and loss", key="forget-trained")
             return {}
-        spec = _kept(pool, reply.answer["spec"], "columns", recipe)
+        spec = _kept(pool, reply.answer["spec"], recipe)
         if spec is None:
             return {}
     try:
@@ -281,31 +284,37 @@ def _behind(
     )
 
 
-def _spec(pool: Pool, kind: str, *, through: Mapping[str, Any] | None, layout: str = "") -> dict[str, Any] | None:
-    """Return what names an artefact if it is there: by pixels it is known, through a network it was once answered."""
+def _seen(through: Mapping[str, Any] | None) -> str:
+    return "pixels" if through is None else "network"
+
+
+def _columns(through: Mapping[str, Any] | None) -> dict[str, str]:
+    return {"key": "columns", "through": _seen(through)}
+
+
+def _spec(pool: Pool, choice: Mapping[str, Any], *, through: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what names an analysis if it is there: by pixels it is known, through a network it was once answered."""
     if through is None:
-        spec: dict[str, Any] = {"data": pool.hash, "seed": 0, **({"layout": layout} if layout else {})}
+        spec = Explored(Choice.from_json(choice, "analysis"), pool.hash).plain
     else:
         known: dict[str, dict[str, Any]] = st.session_state.get("forget-specs", {})
-        found = known.get(digest([pool.hash, kind, layout, _what_matters(through)]))
-        if found is None:
+        answered = known.get(digest([pool.hash, choice, _what_matters(through)]))
+        if answered is None:
             return None
-        spec = found
+        spec = answered
     try:
-        return spec if workspace.store().artefact(kind, spec).has("whole") else None
+        return spec if workspace.store().artefact(Explored.kind, spec).has(WHOLE) else None
     except StoreError:
         return None
 
 
-def _kept(
-    pool: Pool, spec: Mapping[str, Any], kind: str, through: Mapping[str, Any] | None, layout: str = ""
-) -> dict[str, Any] | None:
-    if spec.get("data") != pool.hash:
+def _kept(pool: Pool, spec: Mapping[str, Any], through: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if spec["data"] != pool.hash:
         st.warning(nouns.spoken("The pictures have changed since this page was opened. Reload it."))
         return None
     if through is not None:
         known: dict[str, dict[str, Any]] = st.session_state.setdefault("forget-specs", {})
-        known[digest([pool.hash, kind, layout, _what_matters(through)])] = dict(spec)
+        known[digest([pool.hash, spec["analysis"], _what_matters(through)])] = dict(spec)
     return dict(spec)
 
 
@@ -316,17 +325,16 @@ def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _xy(path: str, spec: str) -> np.ndarray:  # noqa: ARG001 - part of the key
-    return np.array(workspace.store().artefact("map", json.loads(spec)).read("whole").array("xy"), dtype=np.float32)
+    return load(workspace.store().artefact(Explored.kind, json.loads(spec)), [WHOLE]).arrays["xy"]
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _measured(path: str, spec: str) -> Measured:  # noqa: ARG001 - part of the key
-    told = json.loads(spec)
-    part = workspace.store().artefact("columns", told).read("whole")
-    names = ("cluster", "outlier", *(_NEED_NETWORK if "original" in told else ()))
-    columns = {name: np.array(part.array(name)) for name in names}
-    near = float(part.json("info")["near"])
-    return Measured(columns, Alike.of(np.array(part.array("neighbours")), np.array(part.array("distance")), near), near)
+    plain = json.loads(spec)
+    measurement = load(workspace.store().artefact(Explored.kind, plain), [WHOLE])
+    arrays, near = measurement.arrays, float(measurement.facts["near"])
+    names = ("cluster", "outlier", *(_NEED_NETWORK if plain["analysis"]["through"] == "network" else ()))
+    return Measured({n: arrays[n] for n in names}, Alike.of(arrays["neighbours"], arrays["distance"], near), near)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)

@@ -10,7 +10,7 @@ import streamlit as st
 from engine.queue import RunRow
 from engine.records import Recipe
 from engine.views import headline
-from pages.klom import enough, points, words
+from pages.klom import enough, further, points, words
 from pages.klom import headline as klom_headline
 from pages.ui import results, runs, say, show, workspace
 from pages.ui.controls import switch
@@ -103,6 +103,7 @@ def measured_part(run: RunRow, measured: Sequence[results.Result]) -> None:
         klom_headline.draw(run, measured, method, head)
     points.draw(run, measured, result, head.convention)
     enough.draw(run, result, head.convention, head.statistic)
+    further.draw(run, result)
 
 
 def _default(run: RunRow, measured: Sequence[results.Result]) -> str:

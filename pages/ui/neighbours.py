@@ -10,12 +10,15 @@ import streamlit as st
 
 from engine.pictures import Pictures
 from engine.queue import RunRow
+from engine.records import Choice
+from engine.specs import WHOLE, Explored
 from engine.store import StoreError
-from pages.ui import asking, draft, nouns, say, workspace
+from pages.ui import analysis, asking, draft, nouns, say, workspace
 from pages.ui.gallery import gallery, tile
 
 SplitOf = Callable[[int], str]
 _MOST = 6
+_CHOICE = {"key": "columns", "through": "pixels"}
 
 
 def draw(
@@ -35,15 +38,15 @@ def draw(
     if images is None or number >= len(images.data.y_train):
         return
     # The artefact is named as the answer to the question below names it, so that one found before costs nothing.
-    spec: Mapping[str, Any] = {"data": data_hash, "seed": 0}
-    if not workspace.store().artefact("columns", spec).has("whole"):
+    spec: Mapping[str, Any] = Explored(Choice.from_json(_CHOICE, "analysis"), data_hash).plain
+    if not workspace.store().artefact(Explored.kind, spec).has(WHOLE):
         spec = _asked(run, key)
-        if not spec or spec.get("data") != data_hash:
+        if not spec or spec["data"] != data_hash:
             return
     try:
-        part = workspace.store().artefact("columns", spec).read("whole")
+        part = workspace.store().artefact(Explored.kind, spec).read(WHOLE)
         ids, far = np.array(part.array("neighbours")[number]), np.array(part.array("distance")[number])
-        near = float(part.json("info")["near"])
+        near = float(part.json("facts")["near"])
     except (StoreError, KeyError) as error:
         st.html(f'<p class="fs-small">Its neighbours cannot be shown: {say.escaped(error)}</p>')
         return
@@ -82,7 +85,7 @@ def _asked(run: RunRow | None, key: str) -> Mapping[str, Any]:
         st.button(nouns.spoken("Find the pictures most like it"), key=f"{key}-find", type="tertiary", on_click=want)
         return {}
     dataset = run.recipe["dataset"] if run is not None else draft.current()["dataset"]
-    reply = asking.ask({"kind": "columns", "dataset": dataset, "through": None}, key=key)
+    reply = asking.ask(analysis.request(_CHOICE, {"dataset": dataset}), key=key)
     if reply.error:
         st.html(f'<p class="fs-small">Its neighbours cannot be found: {say.escaped(reply.error)}</p>')
     elif reply.answer is not None:

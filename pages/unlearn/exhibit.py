@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from engine.queue import RunRow
 from engine.store import StoreError
 from engine.views import exhibit as view
-from pages.ui import asking, nouns, say, show, workspace
+from pages.ui import analysis, asking, nouns, say, show, workspace
 
 
 def offer(run: RunRow) -> None:
@@ -38,7 +37,7 @@ def _one(run: RunRow, method: str, name: str, what: str) -> None:
         st.button(f"Show {what} ({name})", key=f"show-{key}", on_click=st.query_params.update, args=({"made": method},))
         return
     st.button(f"Hide {what}", key=f"hide-{key}", type="tertiary", on_click=st.query_params.pop, args=("made",))
-    reply = asking.ask({"kind": "exhibit", "recipe": run.recipe, "method": method}, key=f"{key}-{run.id}")
+    reply = asking.ask(analysis.request({"key": "exhibit"}, run.recipe, method=method), key=f"{key}-{run.id}")
     if reply.error:
         st.warning(f"{say.plain(name)}: {say.plain(say.sentence(reply.error))}")
     elif reply.answer is None:
@@ -49,18 +48,16 @@ def _one(run: RunRow, method: str, name: str, what: str) -> None:
 
 def _draw(run: RunRow, name: str, what: str, answer: Mapping[str, Any], *, key: str) -> None:
     try:
-        part = workspace.store().artefact("exhibit", answer["spec"]).read(answer["part"])
-        pictures, sure = np.array(part.array("pictures")), np.array(part.array("sure"))
-        info = part.json("info")
-        names = list(info["names"])
-    except (StoreError, KeyError) as error:
+        measurement = analysis.measured(answer)
+    except StoreError as error:
         st.warning(f"{say.plain(name)}: {say.plain(error)}")
         return
-    card, table = view.card(name, what), view.frame(sure, names)
+    names, classes = measurement.facts["names"], measurement.facts["classes"]
+    card, table = view.card(name, what), view.frame(measurement)
     show.heading(card)
-    if info["classes"] > len(names):
-        st.html(f'<p class="fs-small">The first {len(names)} of {info["classes"]} classes.</p>')
-    draw = partial(view.figure, table, pictures=pictures)
+    if classes > len(names):
+        st.html(f'<p class="fs-small">The first {len(names)} of {classes} classes.</p>')
+    draw = partial(view.figure, table, **view.beside(measurement))
     alt = f"Pictures of {what}, one row for each of the classes {', '.join(names)}"
     with st.container(key=key):
         show.picture(draw, f"{key}-chart", alt=alt)

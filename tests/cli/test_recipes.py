@@ -175,4 +175,4 @@ def test_values_keep_their_kind():
         (int, 3), (float, 3.0), (float, 0.001), (bool, True), (str, "adam"), (str, "null"),
     ]  # fmt: skip
     with pytest.raises(BadSetting, match="is not a setting"):
-        recipes._choice("scrub:=3", "--methods")
+        recipes.choice("scrub:=3", "--methods")

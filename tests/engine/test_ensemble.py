@@ -181,3 +181,42 @@ def test_margins_stay_finite_where_probabilities_do_not():
     found = margins(logits, torch.tensor([0, 0]))
     assert found.tolist() == pytest.approx([1000 - 0.693147, -1000 - 0.693147], abs=1e-3)
     assert margins(logits + 500, torch.tensor([0, 0])).tolist() == pytest.approx(found.tolist(), abs=1e-3)
+
+
+def layered(net, key, strategy):
+    return Ensemble.initial(net, seed=4, role="r", ids=range(3), device=small.CPU, strategy=strategy)
+
+
+@pytest.mark.parametrize("strategy", ["stacked", "looped"])
+@pytest.mark.parametrize("key", architectures())
+def test_named_layers_are_those_of_each_plain_network(key, strategy):
+    """Catches outputs of another layer, of another model, or shared between models under vmap."""
+    net = small.net(architectures()[key](**KEYS.get(key, {})), source())
+    ensemble, x = layered(net, key, strategy), pictures()
+    names = list(net.layers)
+    layers = ensemble.layers_shared(x, names)
+    assert names[-1] == "logits"
+    assert torch.equal(layers["logits"], ensemble.logits_shared(x))
+    if len(names) > 1:
+        assert torch.equal(layers[names[-2]], ensemble.features_shared(x).flatten(2)), "the last before the logits"
+    for m in range(3):
+        plain = ensemble.network(m)
+        assert torch.allclose(plain(x), layers["logits"][m], atol=1e-5)
+        for name in names:
+            (path,) = net.layers[name]
+            outputs = []
+            hook = plain.get_submodule(path).register_forward_hook(lambda _m, _i, out, to=outputs: to.append(out))
+            plain(x)
+            hook.remove()
+            assert torch.allclose(outputs[0].flatten(1), layers[name][m], atol=1e-5), name
+    assert not any(module._forward_hooks for module in net.evaluation_skeleton.modules()), "a hook was left behind"
+
+
+def test_the_layers_of_shards_lie_side_by_side():
+    recipe = small.training(shards=2)
+    net = small.sharded(small.net(architectures()["mlp"](hidden=8, depth=2), source()), recipe)
+    ensemble, x = layered(net, "mlp", "stacked"), pictures()
+    layers = ensemble.layers_shared(x, ["hidden 1", "hidden 2", "logits"])
+    assert layers["hidden 1"].shape == (3, 5, 16)
+    assert torch.equal(layers["hidden 2"], ensemble.features_shared(x))
+    assert torch.equal(layers["logits"], ensemble.logits_shared(x))

@@ -3,9 +3,12 @@ import json
 
 import numpy as np
 import pytest
+import toy
 
 from engine.data.digits import Digits
 from engine.queue import Shelf
+from engine.records import Choice, Training
+from engine.specs import Trained
 from pages.forget.sets import Alike, combine, composition, inside, outside
 from pages.forget.state import History
 
@@ -152,9 +155,10 @@ def digits(store):
         info |= {"shape": list(data.shape), "train": total, "test": len(data.y_test), "top": data.top}
         out.json("info", info)
     rng = np.random.default_rng(0)
-    with store.artefact("map", {"data": data.hash, "seed": 0, "layout": "pca"}).write("whole") as out:
+    with toy.explored(store, data.hash, key="map", layout="pca").write("whole") as out:
         out.arrays("xy", rng.uniform(-1, 1, (total, 2)).astype(np.float32))
-    with store.artefact("columns", {"data": data.hash, "seed": 0}).write("whole") as out:
+        out.json("facts", {})
+    with toy.explored(store, data.hash, key="columns").write("whole") as out:
         distance = np.full((total, 8), 0.4, np.float32)
         neighbours = ((np.arange(total)[:, None] + np.arange(1, 9)) % total).astype(np.int32)
         distance[10, 0] = 0.01
@@ -162,7 +166,7 @@ def digits(store):
         out.arrays("outlier", rng.random(total).astype(np.float32))
         out.arrays("neighbours", neighbours)
         out.arrays("distance", distance)
-        out.json("info", {"typical": 0.4, "near": 0.2})
+        out.json("facts", {"typical": 0.4, "near": 0.2})
     return data
 
 
@@ -222,10 +226,11 @@ def test_an_empty_selection_invites_and_cannot_be_used(visit, digits, shelf):
 
 
 def test_a_map_that_is_not_there_is_asked_for_and_the_rest_works(visit, digits, store, queue):
-    store.artefact("map", {"data": digits.hash, "seed": 0, "layout": "pca"}).discard("whole")
+    toy.explored(store, digits.hash, key="map", layout="pca").discard("whole")
     app = visit("forget")
     asked = [request for _, request in queue.questions()]
-    assert {"kind": "map", "dataset": {"key": "digits"}, "layout": "pca", "through": None} in asked
+    choice = {"key": "map", "layout": "pca", "through": "pixels"}
+    assert {"kind": "analysis", "analysis": choice, "recipe": {"dataset": {"key": "digits"}}} in asked
     assert app.button("apply-random")
 
 
@@ -369,19 +374,21 @@ def test_colours_that_need_networks_say_so_and_train_with_one_click(visit, digit
     app = visit("forget", colour="Margin")
     assert "Margin needs trained networks" in text(app)
     assert part(app, "xy")["column"]["key"] == "class", "until then the map shows classes"
-    assert not [r for _, r in queue.questions() if r["kind"] == "columns"]
+    assert not [r for _, r in queue.questions() if r["kind"] == "analysis"]
     app.button("train").click().run()
-    ((question, request),) = [q for q in queue.questions() if q[1]["kind"] == "columns"]
-    assert request["through"]["model"]["key"] == "mlp"
-    spec = {"data": digits.hash, "seed": 0, "original": {"toy": 1}, "part": "00000-00020"}
+    ((question, request),) = [q for q in queue.questions() if q[1]["kind"] == "analysis"]
+    assert request["analysis"] == {"key": "columns", "through": "network"}
+    assert request["recipe"]["model"]["key"] == "mlp"
+    original = Trained("toy", Choice("mlp"), Training(), "all", "original", 0)
+    artefact = toy.explored(store, digits.hash, key="columns", original=original)
     rng = np.random.default_rng(1)
-    with store.artefact("columns", spec).write("whole") as out:
+    with artefact.write("whole") as out:
         for name in ("cluster", "outlier", "margin", "loss"):
             out.arrays(name, rng.normal(size=1437).astype(np.float32))
         out.arrays("neighbours", np.zeros((1437, 8), np.int32))
         out.arrays("distance", np.ones((1437, 8), np.float32))
-        out.json("info", {"typical": 1.0, "near": 0.5})
-    queue.answer(question, {"spec": spec})
+        out.json("facts", {"typical": 1.0, "near": 0.5})
+    queue.answer(question, {"spec": artefact.spec})
     app.run()
     column = part(app, "xy")["column"]
     assert (column["key"], column["kind"], column["unit"]) == ("margin", "scale", "logits")

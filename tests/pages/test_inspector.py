@@ -63,14 +63,14 @@ def dialog(filled, data):
 def alike(store, data):
     """Neighbours in the store: those of picture n are the six numbers after it."""
     n = len(data.y_train)
-    with store.artefact("columns", {"data": data.hash, "seed": 0}).write("whole") as out:
+    with toy.explored(store, data.hash, key="columns").write("whole") as out:
         out.arrays("neighbours", ((np.arange(n)[:, None] + np.arange(1, 9)) % n).astype(np.int32))
         out.arrays("distance", np.tile(np.linspace(0.01, 0.3, 8, dtype=np.float32), (n, 1)))
-        out.json("info", {"typical": 0.2, "near": 0.1})
+        out.json("facts", {"typical": 0.2, "near": 0.1})
 
 
 def asked(queue):
-    return [(name, request) for name, request in queue.questions() if request["kind"] == "columns"]
+    return [(name, request) for name, request in queue.questions() if request["kind"] == "analysis"]
 
 
 def forget(queue, run):
@@ -117,13 +117,14 @@ def test_previous_and_next_walk_in_the_order_of_the_pictures(visit, filled, queu
 
 
 def test_neighbours_are_asked_for_when_wanted_and_shown_when_found(visit, filled, queue, data, alike, store):
-    store.artefact("columns", {"data": data.hash, "seed": 0}).discard("whole")
+    toy.explored(store, data.hash, key="columns").discard("whole")
     number = forget(queue, filled[0])[0]
     app = visit("klom", run=filled[0], point=str(number))
     assert not asked(queue), "nothing is asked before somebody wants to know"
     app.button("alike-find").click().run()
     ((question, request),) = asked(queue)
-    assert request == {"kind": "columns", "dataset": {"key": "digits"}, "through": None}
+    assert request["analysis"] == {"key": "columns", "through": "pixels"}
+    assert request["recipe"] == {"dataset": {"key": "digits"}}
     assert len(charts(app)) == 7, "the rest is there while the question is open"
     queue.answer(question, {"error": "the pictures are gone"})
     app.run()

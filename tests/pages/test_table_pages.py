@@ -69,16 +69,17 @@ def explored(store, data, queue):
     total = len(data.y_train)
     info(store, {"key": "breast_cancer"}, data)
     rng = np.random.default_rng(0)
-    with store.artefact("map", {"data": data.hash, "seed": 0, "layout": "pca"}).write("whole") as out:
+    with toy.explored(store, data.hash, key="map", layout="pca").write("whole") as out:
         out.arrays("xy", rng.uniform(-1, 1, (total, 2)).astype(np.float32))
-    with store.artefact("columns", {"data": data.hash, "seed": 0}).write("whole") as out:
+        out.json("facts", {})
+    with toy.explored(store, data.hash, key="columns").write("whole") as out:
         distance = np.full((total, 8), 0.4, np.float32)
         distance[10, 0] = 0.01
         out.arrays("cluster", np.arange(total) % 10)
         out.arrays("outlier", rng.random(total).astype(np.float32))
         out.arrays("neighbours", ((np.arange(total)[:, None] + np.arange(1, 9)) % total).astype(np.int32))
         out.arrays("distance", distance)
-        out.json("info", {"typical": 0.4, "near": 0.2})
+        out.json("facts", {"typical": 0.4, "near": 0.2})
     queue.remember("draft:" + "c" * 16, {"setup": {"dataset": {"key": "breast_cancer"}}, "at": 1e12})
     return "c" * 16
 

@@ -422,9 +422,9 @@ def test_the_noise_of_unsir_is_asked_for_by_a_press_and_by_a_link(visit, filled,
     assert press.label == "Show the noise it learns (UNSIR)"
     press.click().run()
     assert not app.exception
-    kind = queue.questions()[-1][1]
-    assert (kind["kind"], kind["method"]) == ("exhibit", "unsir")
-    assert kind["recipe"]["methods"][1]["key"] == "unsir"
+    asked = queue.questions()[-1][1]
+    assert (asked["kind"], asked["analysis"], asked["method"]) == ("analysis", {"key": "exhibit"}, "unsir")
+    assert asked["recipe"]["methods"][1]["key"] == "unsir"
     linked = visit("unlearn", run=run, made="unsir")
     assert named(linked, "Hide the noise it learns")
 
@@ -435,4 +435,4 @@ def test_the_noise_of_a_table_is_said_to_be_no_picture(visit, filled, queue):
     app = visit("unlearn", run=run, made="unsir")
     assert "which make no picture" in text(app)
     assert not [button for button in app.button if button.label.startswith("Show the noise")]
-    assert "exhibit" not in [request["kind"] for _, request in queue.questions()]
+    assert "analysis" not in [request["kind"] for _, request in queue.questions()]

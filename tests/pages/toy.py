@@ -18,7 +18,9 @@ from engine.metrics import statistics
 from engine.metrics.klom import floor, klom
 from engine.queue import Queue
 from engine.queue.uses import note_uses
-from engine.store import Piece, Store
+from engine.records import Choice
+from engine.specs import Explored, Trained
+from engine.store import Artefact, Piece, Store
 
 METHODS = ("do_nothing", "gradient_descent", "scrub", "oracle_matching")
 SHIFT = {"do_nothing": 1.0, "gradient_descent": 0.75, "scrub": -0.35, "oracle_matching": 0.08}
@@ -163,6 +165,13 @@ def put(store: Store, kind: str, spec: Mapping[str, Any], part: str, **arrays: n
         for name, array in arrays.items():
             out.arrays(name, array)
     return Piece(kind, artefact.key, part)
+
+
+def explored(store: Store, data_hash: str, *, original: Trained | None = None, **analysis: str) -> Artefact:
+    """Return the artefact of a map, or of the columns, of a data set; by pixels unless through an ``original``."""
+    choice = {"through": "pixels" if original is None else "network", **analysis}
+    named = {} if original is None else {"original": original, "part": "00000-00020"}
+    return Explored(Choice.from_json(choice, "analysis"), data_hash, **named).artefact(store)
 
 
 def unfinished(path: Path, *, share: float = 0.4) -> str:

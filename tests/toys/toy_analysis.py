@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+
 from engine.analyses.base import Analysis, Progress, Subject
 from engine.analyses.bench import Bench
-from engine.measurement import Measurement
-
 from engine.knobs import Knob
+from engine.measurement import Measurement
 from engine.records import Card
 
 

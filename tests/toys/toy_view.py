@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import pandas as pd
 import plotly.graph_objects as go
-from engine.measurement import Measurement
 
+from engine.measurement import Measurement
 from engine.theme import Look
 from engine.views.base import Column, ViewCard, styled, tidy
 

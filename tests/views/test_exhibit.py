@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from engine.theme import LIGHT
+from engine.measurement import Measurement
+from engine.theme import DARK, LIGHT
 from engine.views import exhibit
 
 
@@ -27,11 +28,14 @@ def test_colours_stay_colours_and_other_channels_become_grey():
 
 def test_the_table_and_the_figure_name_class_and_probability():
     sure = np.array([[0.1, 0.2], [0.3, 1e-9]], np.float32)
-    table = exhibit.frame(sure, ["cat", "dog"])
+    pictures = np.zeros((2, 2, 1, 3, 3), np.float32)
+    measurement = Measurement({"sure": sure, "pictures": pictures}, {"names": ["cat", "dog"]})
+    table = exhibit.frame(measurement)
     assert table["class"].tolist() == ["cat", "cat", "dog", "dog"]
     assert table["picture"].tolist() == [1, 2, 1, 2]
-    pictures = np.zeros((2, 2, 1, 3, 3), np.float32)
-    figure = exhibit.figure(table, LIGHT, pictures=pictures)
-    assert [a.text for a in figure.layout.annotations] == ["0.100", "0.200", "0.300", "< 0.001"]
-    assert figure.data[0].source.startswith("data:image/png;base64,"), "not numbers by the million"
-    assert list(figure.layout.yaxis.ticktext) == ["cat", "dog"]
+    for colours in (LIGHT, DARK):
+        figure = exhibit.figure(table, colours, **exhibit.beside(measurement))
+        assert [a.text for a in figure.layout.annotations] == ["0.100", "0.200", "0.300", "< 0.001"]
+        assert figure.data[0].source.startswith("data:image/png;base64,"), "not numbers by the million"
+        assert list(figure.layout.yaxis.ticktext) == ["cat", "dog"]
+        assert figure.layout.yaxis.title.text == "taught as class"
