@@ -79,8 +79,10 @@ def test_nothing_starts_before_it_is_known_whether_a_method_diverged():
 
 def test_what_fails_stops_the_methods_it_serves_and_is_not_tried_again():
     lesson = Job(Prepared(Choice("lesson"), {}))
-    readers = [Job(Explored("unlearned", {"of": name}), needs=(lesson.id,), method=name) for name in METHODS[:2]]
-    chosen = Job(Explored("forget", {}))
+    readers = [
+        Job(about("unlearned", number), needs=(lesson.id,), method=name) for number, name in enumerate(METHODS[:2])
+    ]
+    chosen = Job(about("forget", 0))
     run = run_of([lesson, chosen, *readers])
     assert run.failed(lesson, "no room")
     assert {name: state["stopped"] for name, state in run.methods().items()} == {"scrub": "no room", "ssd": "no room"}

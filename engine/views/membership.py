@@ -80,11 +80,10 @@ def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
                 showlegend=False,
             )
     made.add_vline(x=0.5, row=1, col=1, line={"color": colours.quiet, "width": 1, "dash": "dot"})
-    share = float(table["fpr"].iloc[0]) if len(table) else 0.01
+    rates = table["fpr"].dropna()
+    share = f" at {rates.iloc[0]:.2g} false alarms" if len(rates) else ""
     made.update_xaxes(title_text="AUC, forget against test (0.5 is chance)", row=1, col=1, fixedrange=True)
-    made.update_xaxes(
-        title_text=f"share found at {share:.2g} false alarms (TPR)", row=1, col=2, fixedrange=True, rangemode="tozero"
-    )
+    made.update_xaxes(title_text=f"share found{share} (TPR)", row=1, col=2, fixedrange=True, rangemode="tozero")
     made.update_yaxes(title_text="networks", row=1, col=1, fixedrange=True)
     made.update_yaxes(fixedrange=True, row=1, col=2)
     return styled(made, colours, height=280)

@@ -4,6 +4,7 @@ import known
 import numpy as np
 from measured import scores
 
+from engine.measurement import Measurement
 from engine.queue import FramesRow
 from engine.records import EARLIER, SPLITS
 from engine.views import (
@@ -121,7 +122,9 @@ FRAMES = {
     "datamap": maps,
     "distribution": lambda: distribution.frame(klom=KLOM, floor=FLOOR, points=POINTS),
     "enough": sizes,
-    "exhibit": lambda: exhibit.frame(np.array([[0.1, 0.2], [0.3, 1e-9]], np.float32), ["cat", "dog"]),
+    "exhibit": lambda: exhibit.frame(
+        Measurement({"sure": np.array([[0.1, 0.2], [0.3, 1e-9]], np.float32)}, {"names": ["cat", "dog"]})
+    ),
     "headline": headlines,
     "margins": lambda: margins.frame(original=sample(8), unlearned=sample(3), oracle=sample(2)),
     "methods": finished,
