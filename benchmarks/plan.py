@@ -35,6 +35,9 @@ from engine.compute import Compute, flights
 from engine.demo import demo_recipe
 from engine.experiment import resolve
 from engine.jobs import FRAMES, Job, followed, summary
+from engine.metrics import metrics
+from engine.metrics.base import PARTS
+from engine.metrics.scores import Scores
 from engine.plan import make_plan
 from engine.planner import NAMING, Planner
 from engine.queue import Queue
@@ -106,8 +109,8 @@ def cpu(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(taken)
 
 
-def measured(forget: np.ndarray, train: int, points: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what a finished chunk says of itself, of networks drawn at random, and rows as long as an evaluation's."""
+def measured(forget: np.ndarray, train: int, points: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a finished chunk says of itself, of networks drawn at random, and scores as long as real ones."""
     margins = np.random.default_rng(0).normal(3, 1, (CHUNK, points)).astype(np.float32)  # (M, P)
     ids = followed(forget=forget, train=train, points=points)
     one = {split: summary(margins=margins[:, i], correct=margins[:, i] > 0) for split, i in ids.items()}
@@ -115,17 +118,22 @@ def measured(forget: np.ndarray, train: int, points: int) -> tuple[dict[str, Any
         {"step": 30 * i, "total": 30 * FRAMES, "seen": 2000 * i, "cost": 6000.0 * i, "seconds": 0.1 * i, **one}
         for i in range(FRAMES + 1)
     ]
-    rows = [{"split": split, **{f"number {i}": 1 / (i + 3) for i in range(25)}} for split in SPLITS]
-    return {"frames": frames, "cost": 6e5, "seconds": 1.0, "device": "cpu"}, rows
+    rows = [
+        {"split": split, "metric": key, **{name: 1 / (i + 3) for i, name in enumerate(PARTS)}}
+        for key in metrics()
+        for split in SPLITS
+    ]
+    scores = Scores(models=CHUNK, convention="paper", warnings=(), rows=tuple(rows))
+    return {"frames": frames, "cost": 6e5, "seconds": 1.0, "device": "cpu"}, scores.to_json()
 
 
-def pretending(meta: dict[str, Any], rows: list[dict[str, Any]], points: int) -> Callable[..., str]:
+def pretending(meta: dict[str, Any], scores: dict[str, Any], points: int) -> Callable[..., str]:
     """Return what workers do instead of a job: write what the compute process reads of its result."""
 
     def work(store_path: str, job: Job, threads: int) -> str:  # noqa: ARG001
-        with Store(Path(store_path)).artefact(job.kind, job.spec).write(job.part) as out:
+        with job.spec.artefact(Store(Path(store_path))).write(job.part) as out:
             if job.kind == "evaluation":
-                out.json("rows", rows)
+                out.json("scores", scores)
                 return job.id
             out.json("meta", meta)
             if job.kind == "trained":
@@ -193,11 +201,16 @@ def watch(store: Store, recipe: Recipe, other: Recipe, limit: float) -> dict[str
     stop, waits = threading.Event(), []
     asking = threading.Thread(target=ask, args=(queue, [recipe, demo_recipe()], stop, waits), daemon=True)
     asking.start()
-    phases = {"sweep": served(compute, queue, recipe, limit), "all in the store": served(compute, queue, recipe, limit)}
-    phases["cancelled"] = served(compute, queue, other, limit, cancel=True)
-    stop.set()
-    compute.stop()
-    serving.join(limit)
+    phases: dict[str, dict[str, Any]] = {}
+    try:
+        for phase in ("sweep", "all in the store"):
+            phases[phase] = served(compute, queue, recipe, limit)
+        phases["cancelled"] = served(compute, queue, other, limit, cancel=True)
+    finally:
+        stop.set()
+        asking.join(limit)
+        compute.stop()
+        serving.join(limit)
     return {"phases": phases, "longest_answer_s": max(waits, default=None), "answers": len(waits)}
 
 

@@ -234,12 +234,13 @@ class Answers:
         if plan is None:
             return ()
         info = data_info(experiment, self.store)
-        found = forget_set(experiment, self.store, info) if info is not None else None
-        if found is not None:
+        chosen = forget_set(experiment, self.store, info) if info is not None else None
+        if chosen is not None:
+            identity, indices = chosen
             return {
-                "hash": found[0],
-                "indices": spans(found[1]),
-                "size": len(found[1]),
+                "hash": identity,
+                "indices": spans(indices),
+                "size": len(indices),
                 "name": experiment.selector.title(),
             }
         choosing = [job for job in plan.jobs if job.kind == "forget"]

@@ -54,32 +54,32 @@ def describe() -> dict[str, Any]:
         "analyses": analyses(),
         "prerequisites": prerequisites(),
     }
-    found: dict[str, Any] = {name: [_plugin(p) for p in known.values()] for name, known in families.items()}
+    entries: dict[str, Any] = {name: [_plugin(p) for p in plugins.values()] for name, plugins in families.items()}
     for name, settings in (("training", Training), ("ensemble", EnsembleSize), ("measuring", Measuring)):
-        found[name] = [field.describe() for field in settings.fields()]
-    return found
+        entries[name] = [field.describe() for field in settings.fields()]
+    return entries
 
 
 def load(store: Store) -> dict[str, Any]:
     """Return :func:`describe` without importing torch: from the store, or from a process of its own once per change.
 
     Raises:
-        StoreError: the engine cannot describe itself; the text holds the last line it said.
+        StoreError: the engine cannot describe itself; the text holds the last line it printed.
     """
     cached = store.path / f"catalog-{_fingerprint()}.json"
     try:
         return json.loads(cached.read_text())
     except (OSError, ValueError):
         pass  # not there yet, or cut short by a full disk: made again below
-    text = _ask()
-    found = json.loads(text)
+    text = _run_catalog()
+    catalog = json.loads(text)
     # A cache that cannot be written costs two seconds next time, nothing else.
     with contextlib.suppress(OSError):
         replace_file(cached, text.encode(), temporary=store.path / "unfinished")
         for old in store.path.glob("catalog-*.json"):
             if old != cached:
                 old.unlink(missing_ok=True)
-    return found
+    return catalog
 
 
 def references(words: Mapping[str, Any]) -> dict[str, str]:
@@ -88,7 +88,7 @@ def references(words: Mapping[str, Any]) -> dict[str, str]:
 
 
 def method_facts(words: Mapping[str, Any], recipe: Recipe) -> dict[str, MethodFacts]:
-    """Return what views must know of a recipe's methods, by their ids; one that is gone counts as one that is tried."""
+    """Return what views need of a recipe's methods, by their ids; an unknown method counts as no reference."""
     entries = {entry["key"]: entry for entry in words["methods"]}
     facts = {}
     for method_id, choice in zip(recipe.methods_ids(), recipe.methods, strict=True):
@@ -100,14 +100,14 @@ def method_facts(words: Mapping[str, Any], recipe: Recipe) -> dict[str, MethodFa
     return facts
 
 
-def _ask() -> str:
+def _run_catalog() -> str:
     """Return what ``python -m engine catalog`` prints.
 
     Raises:
         StoreError: it failed, or took over five minutes.
     """
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "engine", "catalog"],
             cwd=ENGINE.parent,
             stdin=subprocess.DEVNULL,
@@ -118,10 +118,10 @@ def _ask() -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StoreError(f"The engine could not list its methods: {error}") from error
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    if process.returncode != 0:
+        last = (process.stderr.strip().splitlines() or ["no message"])[-1]
         raise StoreError(f"The engine could not list its methods: {last}")
-    return done.stdout
+    return process.stdout
 
 
 def _plugin(plugin: type[Configured]) -> dict[str, Any]:

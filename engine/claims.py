@@ -1,4 +1,4 @@
-"""What a method's paper makes a claim about, and whether a request is of that kind. Torch-free: asked before a run."""
+"""What a method's paper claims, and whether a request is of that kind. Torch-free: checked before a run."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _LINEAR = frozenset({"logistic"})
 
 
 def off_label(claims: Sequence[str], setup: Mapping[str, Any]) -> str:
-    """Return in words why a request lies outside what a method's paper claims; empty when it does not.
+    """Return why a request lies outside what a method's paper claims; empty when it does not.
 
     ``setup`` is a recipe in JSON, of which "before", "forget", "model" and "training" are looked at. Pictures listed by
-    number may be whole classes: that is left open in the words, not guessed.
+    number may be whole classes: the sentence leaves that open.
     """
     model = setup["model"]
     others = {one.get("key") for one in (*setup.get("before", ()), setup["forget"])} - {"class"}
-    said = []
+    reasons = []
     for claim in claims:
         if claim == "whole classes" and others:
             listed = others == {"indices"}
-            said.append(CLAIMS[claim] + (": fits if the listed pictures are" if listed else ", and this is not one"))
+            reasons.append(CLAIMS[claim] + (": fits if the listed pictures are" if listed else ", and this is not one"))
         if claim == "linear models" and model.get("key") not in _LINEAR:
-            said.append(f"{CLAIMS[claim]}, elsewhere an approximation")
+            reasons.append(f"{CLAIMS[claim]}, elsewhere an approximation")
         if claim == "SGD" and setup.get("training", {}).get("optimizer", "sgd") != "sgd":
-            said.append(f"{CLAIMS[claim]}, and this recipe trains otherwise")
-    return " ".join(f"{one}." for one in said)
+            reasons.append(f"{CLAIMS[claim]}, and this recipe trains otherwise")
+    return " ".join(f"{one}." for one in reasons)

@@ -19,7 +19,7 @@ WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""What worker processes start with. Dask's own default trims the heap at 64 KiB, which hands every freed tensor back to
+"""What worker processes start with. Dask's own default trims the heap at 64 KiB, which returns every freed tensor to
 the operating system and made training here 5 times slower (`benchmarks/LOG.md`)."""
 CLUSTER = {
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
@@ -77,7 +77,7 @@ class Workers:
         return sum(self.client.nthreads().values())
 
     def close(self) -> None:
-        """Let go of the workers; end them if they are ours."""
+        """Close the connection; end the workers if they were started here."""
         self.client.close()
         if self.local is not None:
             self.local.close()

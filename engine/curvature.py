@@ -108,7 +108,7 @@ def conjugate_gradients(product: Callable[[Tensor], Tensor], right: Tensor, iter
 
     ``product`` maps (M, P) to A times it. Each model has step lengths of its own, so none depends on its neighbours. A
     model whose residual is down to rounding, or that meets a direction along which A is not positive, keeps its x from
-    then on: past either point the recursion means nothing.
+    then on: past either point the recursion is meaningless.
     """
     x = torch.zeros_like(right)
     residual, direction = right.clone(), right.clone()

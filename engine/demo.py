@@ -17,7 +17,7 @@ METHODS = (
 
 
 def demo_recipe(forget: Choice | None = None, models: int = 100) -> Recipe:
-    """Return the demo: digits, an MLP, ``models`` per ensemble, 50 random pictures to forget unless told otherwise."""
+    """Return the demo: digits, an MLP, ``models`` per ensemble, and 50 random pictures to forget unless given."""
     return Recipe(
         dataset=Choice("digits"),
         model=Choice("mlp", {"hidden": 128, "depth": 1}),

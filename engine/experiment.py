@@ -12,7 +12,7 @@ from engine.forget.base import Selector
 from engine.knobs import BadSetting, Configured
 from engine.models import make_architecture
 from engine.models.base import Architecture
-from engine.prerequisites import fragments, once, wanted
+from engine.prerequisites import fragments, once, prerequisites_of
 from engine.records import Choice, Recipe, Training
 from engine.scope import Scope
 from engine.specs import Evaluation, ForgetSet, Unlearned
@@ -22,7 +22,7 @@ from engine.unlearners.base import Unlearner
 
 @dataclass(frozen=True)
 class Experiment:
-    """A checked recipe: every plug-in found, every setting valid, every default filled in."""
+    """A checked recipe: every plug-in made, every setting valid, every default filled in."""
 
     recipe: Recipe
     dataset: Dataset
@@ -44,7 +44,7 @@ class Experiment:
         specs: list[ForgetSet] = []
         for choice, selector in zip(self.recipe.requests, self.selectors, strict=True):
             chosen = {k: v for k, v in choice.settings.items() if k != "name"}  # a name changes no pictures
-            reads = wanted(selector)
+            reads = prerequisites_of(selector)
             looks = bool(set(selector.needs()) - {one.reads for one in reads})
             specs.append(
                 ForgetSet(
@@ -62,9 +62,9 @@ class Experiment:
     def unlearned_spec(self, scope: Scope, method: Unlearner, forget: str, *, after: Unlearned | None) -> Unlearned:
         """Return what one method's result depends on, at a request for the pictures with the identity ``forget``.
 
-        At a later request of a sequence also on ``after``, what the method left at the request before.
+        At a later request of a sequence also on ``after``, what the method made at the request before.
         """
-        reads = fragments(wanted(method), scope)
+        reads = fragments(prerequisites_of(method), scope)
         return Unlearned(scope.trained("original"), forget, as_choice(method), self.recipe.seed, reads, after)
 
     def evaluation_spec(self, scope: Scope, unlearned: Unlearned, models: int) -> Evaluation:
@@ -120,10 +120,10 @@ def _together(training: Training) -> None:
         raise BadSetting(f"Training in shards or slices goes without {which}: turn off one of the two.")
 
 
-def _each_once(asked: tuple[Selector, ...]) -> None:
+def _each_once(requests: tuple[Selector, ...]) -> None:
     """Refuse two requests for the very same pictures; chance and rules find others the second time."""
-    for number, one in enumerate(asked, start=1):
-        first = asked.index(one) + 1
+    for number, one in enumerate(requests, start=1):
+        first = requests.index(one) + 1
         if one.names_pictures and first < number:
             raise BadSetting(f"request {number} asks for {one.title()}, which request {first} already removed")
 
@@ -131,17 +131,17 @@ def _each_once(asked: tuple[Selector, ...]) -> None:
 def misfits(model: Choice, training: Training) -> dict[str, dict[str, Any]]:
     """Return which methods, by key, cannot work on originals like these: ``why``, and ``remedy``, what to set.
 
-    Asked of each method as it is by default. ``remedy`` holds settings of the training, none where none helps.
+    Every method has its default settings. ``remedy`` holds settings of the training, none where none helps.
 
     Raises:
         BadSetting: an unknown model or a bad setting of it.
     """
     architecture = make_architecture(model.to_json())
-    found = {}
+    by_key = {}
     for key, kind in unlearners().items():
         method = kind()
         if why := method.misfit(training, architecture):
             changed = Training.from_settings({**training.settings(), **method.remedy})
             helps = method.misfit(changed, architecture) is None
-            found[key] = {"why": why, "remedy": dict(method.remedy) if helps else {}}
-    return found
+            by_key[key] = {"why": why, "remedy": dict(method.remedy) if helps else {}}
+    return by_key

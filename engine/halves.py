@@ -1,6 +1,6 @@
-"""Random halves: which half of the training set each model of a halves ensemble learns, told again to whoever asks.
+"""Random halves: which half of the training set each model of a halves ensemble learns, recomputed from (seed, i).
 
-Such models are what says of an example how networks answer that saw it and how those that did not.
+Such models show how networks answer an example that they were trained on and one that they were not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The units of work, as records: each reads the store, computes one part of one artefact, and writes it.
 
-A job's identity is its spec and its part, so two runs that want the same part want the same job, and a job
-that is finished never runs again. ``inputs`` holds what it takes to do the work but does not change the numbers.
+A job's identity is its spec and its part, so two runs that need the same part need the same job, and a finished
+job never runs again. ``inputs`` holds what it takes to do the work but does not change the numbers.
 :mod:`engine.work` does the work.
 """
 
@@ -27,17 +27,17 @@ CURVE_POINTS = 500
 
 
 class Cancelled(Exception):
-    """The job was asked to stop; nothing of it was stored."""
+    """The job was cancelled; nothing of it was stored."""
 
 
 class Hooks(Protocol):
-    """What a job tells its surroundings."""
+    """How a job reports to the process that runs it."""
 
     def progress(self, share: float, message: str) -> None:
         """Report the share done (0 to 1); raises :class:`Cancelled` when the job should stop."""
 
     def frame(self, frame: Mapping[str, Any]) -> None:
-        """Show what was measured on the way, so that curves can grow while the job runs."""
+        """Report a measurement on the way, so that curves can grow while the job runs."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Job:
 
     ``needs`` are the ids of jobs that must be finished first; ``cost`` is expected forward-equivalent example passes
     over all models of the part, for progress and estimates, ``bytes`` what the part is expected to take on disk.
-    ``doing`` says in words what is done, as in "training originals"; ``method`` is the recipe's name of the method it
-    serves, ``earlier`` that it carries out an earlier request of a sequence, on which the run's own request stands.
+    ``doing`` describes the work, as in "training originals"; ``method`` is the recipe's name of the method it
+    serves, ``earlier`` that it carries out an earlier request of a sequence, from which the run's own request goes on.
     """
 
     spec: Spec
@@ -67,11 +67,11 @@ class Job:
 
     @functools.cached_property
     def id(self) -> str:
-        """What tells this job from every other, across runs and processes."""
+        """Identifies the job across runs and processes."""
         return f"{self.kind}-{self.spec.digest}-{self.part}"
 
     def about(self, kind: type[S]) -> S:
-        """Return its spec, which the caller knows to be of one kind.
+        """Return its spec, checked to be of one kind.
 
         Raises:
             TypeError: it is of another.
@@ -105,8 +105,8 @@ def followed(
     the arguments alone, so every method of every run on the same forget set follows the same points. What ``earlier``
     requests removed belongs to no split.
     """
-    kept = np.setdiff1d(np.arange(train), np.union1d(forget, np.asarray(earlier, np.int64)))
-    ids = dict(zip(SPLITS, (np.sort(forget), kept, np.arange(train, points)), strict=True))
+    retained = np.setdiff1d(np.arange(train), np.union1d(forget, np.asarray(earlier, np.int64)))
+    ids = dict(zip(SPLITS, (np.sort(forget), retained, np.arange(train, points)), strict=True))
     rng = np.random.default_rng(0)
     return {
         s: np.sort(rng.choice(i, CURVE_POINTS, replace=False)) if len(i) > CURVE_POINTS else i for s, i in ids.items()

@@ -44,31 +44,31 @@ class Knob:
 
     def check(self, owner: str, name: str, kind: type, value: object) -> Scalar:
         """Return ``value`` as ``kind``, or raise :class:`BadSetting` naming ``owner`` and the field ``name``."""
-        said = f"{owner}: {name} ({self.label})"
+        what = f"{owner}: {name} ({self.label})"
         if kind is bool:
             if not isinstance(value, bool):
-                raise BadSetting(f"{said} must be true or false, not {value!r}")
+                raise BadSetting(f"{what} must be true or false, not {value!r}")
             return value
         if kind is str:
             if not isinstance(value, str):
-                raise BadSetting(f"{said} must be text, not {value!r}")
+                raise BadSetting(f"{what} must be text, not {value!r}")
             if self.choices and value not in self.choices:
-                raise BadSetting(f"{said} must be one of {', '.join(self.choices)}, not {value!r}")
+                raise BadSetting(f"{what} must be one of {', '.join(self.choices)}, not {value!r}")
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise BadSetting(f"{said} must be a number, not {value!r}")
+            raise BadSetting(f"{what} must be a number, not {value!r}")
         try:
             finite = math.isfinite(value)
         except OverflowError:  # a whole number of hundreds of digits
-            raise BadSetting(f"{said} is far out of range") from None
+            raise BadSetting(f"{what} is far out of range") from None
         if not finite:
-            raise BadSetting(f"{said} must be finite, not {value!r}")
+            raise BadSetting(f"{what} must be finite, not {value!r}")
         if kind is int and value != int(value):
-            raise BadSetting(f"{said} must be a whole number, not {value!r}")
+            raise BadSetting(f"{what} must be a whole number, not {value!r}")
         if self.low is not None and value < self.low:
-            raise BadSetting(f"{said} must be at least {self.low:g}, not {value:g}")
+            raise BadSetting(f"{what} must be at least {self.low:g}, not {value:g}")
         if self.high is not None and value > self.high:
-            raise BadSetting(f"{said} must be at most {self.high:g}, not {value:g}")
+            raise BadSetting(f"{what} must be at most {self.high:g}, not {value:g}")
         return kind(value)
 
 
@@ -120,7 +120,7 @@ class Configured:
             TypeError: a field lacks a knob or has a type other than int, float, bool or str.
         """
         hints = typing.get_type_hints(cls, include_extras=True)
-        found = []
+        knobs = []
         for field in dataclasses.fields(cls):
             hint = hints[field.name]
             knob = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Knob)), None)
@@ -129,8 +129,8 @@ class Configured:
             kind = typing.get_args(hint)[0]
             if kind not in _KINDS:
                 raise TypeError(f"{cls.__name__}.{field.name} must be int, float, bool or str, not {kind!r}")
-            found.append(Field(field.name, _KINDS[kind], field.default, knob))
-        return tuple(found)
+            knobs.append(Field(field.name, _KINDS[kind], field.default, knob))
+        return tuple(knobs)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, object]) -> Self:
@@ -139,10 +139,10 @@ class Configured:
         Raises:
             BadSetting: an unknown name, a wrong type or a value out of bounds; the text names this class.
         """
-        known = [f.name for f in cls.fields()]
+        names = [f.name for f in cls.fields()]
         for name in settings:
-            if name not in known:
-                allowed = ", ".join(known) if known else "none"
+            if name not in names:
+                allowed = ", ".join(names) if names else "none"
                 raise BadSetting(f"{cls.key or cls.__name__}: unknown setting {name!r} (settings: {allowed})")
         return cls(**settings)  # type: ignore[arg-type]
 

@@ -23,10 +23,10 @@ class AlreadyRunning(RuntimeError):
 def compute_lock(store: Store, *, patience: float = 0.0) -> Iterator[None]:
     """Hold the store's compute lock; the operating system drops it when the process ends, however it ends.
 
-    With ``patience`` it tries for so many seconds: whoever asks :func:`compute_running` holds the lock for a moment.
+    With ``patience`` it tries for so many seconds: :func:`compute_running` holds the lock for a moment.
 
     Raises:
-        AlreadyRunning: somebody else holds it.
+        AlreadyRunning: another process holds it.
     """
     deadline = time.monotonic() + patience
     with (store.path / "compute.lock").open("a") as file:
@@ -42,7 +42,7 @@ def compute_lock(store: Store, *, patience: float = 0.0) -> Iterator[None]:
 
 
 def compute_running(store: Store) -> bool:
-    """Return whether some process holds the compute lock now."""
+    """Return whether a process holds the compute lock now."""
     try:
         with compute_lock(store):
             return False

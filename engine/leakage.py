@@ -1,4 +1,4 @@
-"""How much of the training data a learned unlearner has seen itself. Torch-free: said before a run."""
+"""How much of the training data a learned unlearner has seen itself. Torch-free: shown before a run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def drawn_at_least(times: int, *, lessons: int, share: float) -> float:
 
 
 def warning(settings: Mapping[str, Any]) -> str:
-    """Return what a learned unlearner keeps of a forgotten picture, in words; ``settings`` are the method's."""
+    """Return a sentence on what a learned unlearner has seen of a forgotten picture; ``settings`` are the method's."""
     chance = drawn_at_least(2, lessons=settings["lessons"], share=settings["subset"])
-    said = "over 99.9 %" if chance > 0.999 else f"{100 * chance:.2g} %"
+    percent = "over 99.9 %" if chance > 0.999 else f"{100 * chance:.2g} %"
     return (
         f"The unlearner itself is learned from the training data: a picture is in two or more of its lessons with a "
-        f"probability of {said} (Theorem 6.1). To forget it there too, learn the unlearner again without it."
+        f"probability of {percent} (Theorem 6.1). To forget it there too, learn the unlearner again without it."
     )

@@ -1,6 +1,6 @@
 """Learning the unlearner: many small trainings with and without a forget set, and a regression from one to the other.
 
-A lesson knows nothing of the requests that will come. It is made once for a recipe's originals and then answers each
+A lesson does not depend on the requests that follow. It is made once for a recipe's originals and then answers each
 request with one evaluation. Source: Learning to Unlearn (L2UL).
 
 What is learned is the change of the weights: theta' = theta + |F| / |R| u(mu_F, mu_D, theta), with mu the kernel mean
@@ -37,8 +37,8 @@ Progress = Callable[[float, str], None]
 class Lesson:
     """A learned unlearner of one model for all (``ids`` None), or of one for each of the originals ``ids``.
 
-    ``size`` is |D|, ``whole`` mu_D (W,). ``centre`` (2, W) and ``scale`` (2,) say how mu_F and mu_D are moved and
-    stretched, ``theta_centre`` (G, P) and ``theta_scale`` (G,) the same of the weights; what never varied in the
+    ``size`` is |D|, ``whole`` mu_D (W,). ``centre`` (2, W) and ``scale`` (2,) are what mu_F and mu_D are centred and
+    multiplied by, ``theta_centre`` (G, P) and ``theta_scale`` (G,) the same of the weights; what never varied in the
     lessons has scale 0 and is left out. ``seen`` (n, V) are the embeddings of the lessons learned from, where a linear
     regression per original compares with them (n = 0 elsewhere); ``weights`` those of the regression, each (G, ...).
     ``held_out`` is the distance to the retrained weights on lessons that were not learned from, over that of doing
@@ -58,7 +58,7 @@ class Lesson:
     ids: tuple[int, ...] | None = None
 
     def of(self, ids: Sequence[int]) -> Lesson:
-        """Return what serves the originals with these numbers, in their order.
+        """Return the lesson for the originals with these numbers, in their order.
 
         Raises:
             ValueError: it was not learned for one of them.
@@ -132,8 +132,8 @@ class Lesson:
 def shared(architecture: str) -> bool:
     """Return whether one lesson serves all originals.
 
-    It does where the loss is convex: the weights then change alike whatever they started from. Hidden units have no
-    order that two networks agree on, so each network needs a lesson from its own start.
+    It does where the loss is convex: the weights then change alike from any start. Hidden units have no order common to
+    two networks, so each network needs a lesson from its own start.
     """
     return architecture == "logistic"
 
@@ -168,20 +168,20 @@ def learn(
         classes=net.classes if teaching.labels else 1,
     )
     ones = kernel.ones(points, images.y)  # (N, t)
-    subsets, kept = draw_requests(teaching, ones.cpu(), derive(seed, "lesson"))  # (m, s), (m, s)
-    subsets, kept = subsets.to(ones.device), kept.to(ones.device)
-    gone = torch.stack([kernel.mean(ones[s[~k]]) for s, k in zip(subsets, kept, strict=True)])  # (m, W)
+    subsets, retained = draw_requests(teaching, ones.cpu(), derive(seed, "lesson"))  # (m, s), (m, s)
+    subsets, retained = subsets.to(ones.device), retained.to(ones.device)
+    forgotten = torch.stack([kernel.mean(ones[s[~k]]) for s, k in zip(subsets, retained, strict=True)])  # (m, W)
     around = torch.stack([kernel.mean(ones[s]) for s in subsets])  # (m, W)
-    means = torch.stack([gone, around], dim=1)  # (m, 2, W)
-    centre, scale = means.mean(dim=0), torch.stack([_scale(gone), _scale(around)])  # (2, W), (2,)
+    means = torch.stack([forgotten, around], dim=1)  # (m, 2, W)
+    centre, scale = means.mean(dim=0), torch.stack([_scale(forgotten), _scale(around)])  # (2, W), (2,)
     embedded = _embedded(means, centre, scale)  # (m, V)
-    share = (~kept).float().mean(dim=1)  # (m,)
-    held = held_out_lessons(teaching.lessons, once).to(ones.device)  # (m,)
+    share = (~retained).float().mean(dim=1)  # (m,)
+    held_out = held_out_lessons(teaching.lessons, once).to(ones.device)  # (m,)
     whole = kernel.mean(ones)  # (W,)
     groups: list[tuple[str, Sequence[int]]] = [("lesson", range(STARTS))] if once else [("original", [i]) for i in ids]
-    found = []
+    fits = []
     for number, (role, starts) in enumerate(groups):
-        trained = train_pairs(net, images, training, subsets, kept, seed, role, starts,
+        trained = train_pairs(net, images, training, subsets, retained, seed, role, starts,
                          lambda part, n=number: progress((n + part) / len(groups), "training the lessons"))  # fmt: skip
         theta, after = trained  # (m, P), (m, P)
         theta_scale = _scale(theta)
@@ -189,21 +189,22 @@ def learn(
         stream = seed if once else derive(seed, "lesson-model", starts[0])
         fit = fit_linear if teaching.regressor == "linear" else functools.partial(fit_network, seed=stream)
         progress((number + 1) / len(groups), "learning from the lessons")
-        weights, error = fit(embedded, own, after - theta, share, held)
+        weights, error = fit(embedded, own, after - theta, share, held_out)
         if once and "dual" in weights:
-            weights = as_map(weights, embedded[~held])
-        found.append((theta.mean(dim=0), theta_scale, weights, error))
+            weights = as_map(weights, embedded[~held_out])
+        fits.append((theta.mean(dim=0), theta_scale, weights, error))
+    centres, scales, regressions, errors = zip(*fits, strict=True)
     return Lesson(
         kernel,
         len(images),
         whole,
         centre,
         scale,
-        torch.stack([f[0] for f in found]),
-        torch.stack([f[1] for f in found]),
-        embedded[~held] if "dual" in found[0][2] else embedded[:0],
-        {k: torch.stack([f[2][k] for f in found]) for k in found[0][2]},
-        torch.tensor([f[3] for f in found], device=whole.device),
+        torch.stack(centres),
+        torch.stack(scales),
+        embedded[~held_out] if "dual" in regressions[0] else embedded[:0],
+        {k: torch.stack([weights[k] for weights in regressions]) for k in regressions[0]},
+        torch.tensor(errors, device=whole.device),
         None if once else tuple(ids),
     )
 
@@ -216,8 +217,8 @@ def _scale(block: Tensor) -> Tensor:
 
 def _embedded(means: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
     """Return embeddings (..., 2, W) about their centre (2, W) times their scale (2,), those with scale 0 left out."""
-    kept = [(means[..., k, :] - centre[k]) * scale[k] for k in range(2) if float(scale[k]) > 0]
-    return torch.cat(kept, dim=-1) if kept else means[..., 0, :0]  # (..., V)
+    varied = [(means[..., k, :] - centre[k]) * scale[k] for k in range(2) if float(scale[k]) > 0]
+    return torch.cat(varied, dim=-1) if varied else means[..., 0, :0]  # (..., V)
 
 
 def _own(theta: Tensor, centre: Tensor, scale: Tensor) -> Tensor:

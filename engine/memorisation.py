@@ -14,8 +14,8 @@ def memorisation(*, right: np.ndarray, learned: np.ndarray) -> np.ndarray:
     """Return how much more often an example is answered rightly by models that learned it: float32 (n,), -1 to 1.
 
     mem(z) = P[right | z learned] - P[right | z not learned], each P the mean over the models at hand. ``right`` (M, n)
-    says whether a model answers rightly, or gives the probability with which it does; ``learned`` bool (M, n) which
-    examples each model was trained on. Near 1: known by heart, no other example tells its label; near 0: the others
+    is whether a model answers rightly, or the probability with which it does; ``learned`` bool (M, n) which
+    examples each model was trained on. Near 1: known by heart, for no other example helps; near 0: the others
     suffice. Source: Feldman 2020 (arXiv 1906.05271), which leaves out one example at a time; Feldman and Zhang 2020
     (arXiv 2008.03703) estimate it from random subsets, as here, of 70 % where these are halves.
 
@@ -42,8 +42,8 @@ def memorisation(*, right: np.ndarray, learned: np.ndarray) -> np.ndarray:
 def doubt(margins: np.ndarray) -> np.ndarray:
     """Return 1 - the true label's probability, mean over models: float32 (n,), from margins (M, n).
 
-    A proxy of memorisation that takes no training: what networks trained on it are still less sure of needs a place of
-    its own in them. A margin is the logit of that probability, so 1 - p = 1 / (1 + exp(margin)), to full precision
+    A proxy of memorisation that takes no training: networks still unsure of an example they trained on must learn it by
+    itself. A margin is the logit of that probability, so 1 - p = 1 / (1 + exp(margin)), to full precision
     where p is nearly 1. Source: "confidence" in arXiv 2410.16516, which averages over the epochs of one training; here
     it is over the models, at its end.
     """

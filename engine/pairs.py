@@ -22,7 +22,7 @@ from engine.streams import Streams
 from engine.teaching import STARTS, Teaching
 
 HELD_OUT = 10
-"""Every tenth lesson is not learned from: it chooses the regression's strictness and says how well it does."""
+"""Every tenth lesson is not learned from: it chooses the regression's strictness and measures its error."""
 _FLOATS = 2**21
 """Most numbers of a batch of pictures of all rows of a stack: larger stacks leave the processor's cache."""
 
@@ -36,7 +36,7 @@ def draw_requests(teaching: Teaching, ones: Tensor, seed: int) -> tuple[Tensor, 
     n = len(ones)
     size = teaching.drawn(n)
     most = max(1, min(size - 1, round(teaching.largest * size)))
-    subsets, kept = [], []
+    subsets, retained = [], []
     for number in range(teaching.lessons):
         generator = torch.Generator().manual_seed(derive(seed, "requests", number))
         subset = torch.randperm(n, generator=generator)[:size].sort().values  # (s,)
@@ -46,11 +46,11 @@ def draw_requests(teaching: Teaching, ones: Tensor, seed: int) -> tuple[Tensor, 
         if kind < teaching.alike:
             centre = int(torch.randint(size, (1,), generator=generator))
             order = order - (ones.shape[1] + 1) * likeness(ones[subset], ones[subset[centre]])
-        keep = torch.ones(size, dtype=torch.bool)
-        keep[order.argsort()[:count]] = False
+        stays = torch.ones(size, dtype=torch.bool)
+        stays[order.argsort()[:count]] = False
         subsets.append(subset)
-        kept.append(keep)
-    return torch.stack(subsets), torch.stack(kept)
+        retained.append(stays)
+    return torch.stack(subsets), torch.stack(retained)
 
 
 def held_out_lessons(lessons: int, once: bool) -> Tensor:
@@ -66,7 +66,7 @@ def train_pairs(
     images: Images,
     training: Training,
     subsets: Tensor,
-    kept: Tensor,
+    retained: Tensor,
     seed: int,
     role: str,
     starts: Sequence[int],
@@ -75,12 +75,12 @@ def train_pairs(
     """Train on each subset (m, s) with and without its forget set; return weights theta and theta', each (m, P)."""
     m, size = subsets.shape
     whole = size == len(images)
-    own = torch.arange(m) % len(starts)  # (m,) where in ``starts`` a lesson begins
+    start_of = torch.arange(m) % len(starts)  # (m,) where in ``starts`` a lesson begins
     # Of all pictures there is one subset, and so one training per start to compare with.
     firsts = torch.arange(min(m, len(starts))) if whole else torch.arange(m)
-    rows = torch.cat([own[firsts], own])  # (r,)
+    rows = torch.cat([start_of[firsts], start_of])  # (r,)
     positions = torch.cat([subsets[firsts], subsets])  # (r, s)
-    weights = torch.cat([torch.ones_like(kept[firsts]), kept]).float()  # (r, s)
+    weights = torch.cat([torch.ones_like(retained[firsts]), retained]).float()  # (r, s)
     order = rows.argsort(stable=True)
     step = max(1, _FLOATS // (training.batch_size * images.x[0].numel()))
     theta: Tensor | None = None
@@ -91,7 +91,7 @@ def train_pairs(
         theta = trained.new_empty(len(order), trained.shape[1]) if theta is None else theta
         theta[part] = trained
         progress(min(1.0, (begin + step) / len(order)))
-    return theta[: len(firsts)][own if whole else firsts], theta[len(firsts) :]  # type: ignore[index]
+    return theta[: len(firsts)][start_of if whole else firsts], theta[len(firsts) :]  # type: ignore[index]
 
 
 def _train(
@@ -109,13 +109,13 @@ def _train(
     Row k starts as model ``ids[k]`` of ``role`` does in :func:`engine.train.train` and visits pictures in that order.
     """
     different = sorted(set(ids))
-    own = torch.tensor([different.index(i) for i in ids], device=images.x.device)  # (r,)
+    model_of = torch.tensor([different.index(i) for i in ids], device=images.x.device)  # (r,)
     device = images.x.device
     first = Ensemble.initial(net, seed=seed, role=role, ids=different, device=device, strategy="stacked")
     start = replace(
         first,
-        params={k: v[own] for k, v in first.params.items()},
-        buffers={k: v[own] for k, v in first.buffers.items()},
+        params={k: v[model_of] for k, v in first.params.items()},
+        buffers={k: v[model_of] for k, v in first.buffers.items()},
         ids=tuple(ids),
     )
     n = positions.shape[1]
@@ -134,10 +134,10 @@ def _train(
         mean_weighted_cross_entropy, label_smoothing=training.label_smoothing, deviation=training.deviation
     )
     for order in _epochs(Streams(seed, f"{role}:batches", different, device), n, training):
-        mine = order[own]  # (r, B)
-        x, y = _batch(images, positions, mine, alike=len(different) == 1 and n == len(images))
+        row_order = order[model_of]  # (r, B)
+        x, y = _batch(images, positions, row_order, alike=len(different) == 1 and n == len(images))
         lr = learning_rate(training, stepper.step_count, total)
-        stepper.step(loss, x, y, weights.gather(1, mine), seen=0, cost=0.0, lr=lr)
+        stepper.step(loss, x, y, weights.gather(1, row_order), seen=0, cost=0.0, lr=lr)
     return flatten(stepper.ensemble.params)
 
 

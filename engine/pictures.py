@@ -140,9 +140,9 @@ def _smaller(picture: np.ndarray, by: int, top: int) -> np.ndarray:
 
 
 def find(store: Store, data_hash: str) -> Pictures | None:
-    """Return the pictures of the data set with this hash, or None when they are not at hand any more.
+    """Return the pictures of the data set with this hash, or None where no copy is left.
 
-    Decoded copies are opened as views of files: what is never looked at is never read.
+    Decoded copies are opened as views of files, so only what is used is read.
     """
     for path in sorted(store.data_cache.glob("*/*/data.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What a recipe still needs: a pure function of the recipe and the store, so a restart picks up where it stopped."""
+"""What a recipe still needs: a pure function of the recipe and the store, so a restart goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from engine.experiment import Experiment
 from engine.jobs import CURVE_POINTS, FRAMES, Job, part_name
 from engine.knobs import BadSetting
-from engine.prerequisites import wanted
+from engine.prerequisites import prerequisites_of
 from engine.scope import Scope, path_bytes
 from engine.specs import WHOLE, DataSpec, Evaluation, ForgetSet, Probe, Unlearned
 from engine.store import Store
@@ -53,7 +53,7 @@ class Request:
 
     @property
     def removed(self) -> int:
-        """Number of pictures that are gone once this request is carried out."""
+        """Number of pictures removed once this request is carried out."""
         return len(self.forget) + len(self.earlier)
 
 
@@ -183,18 +183,18 @@ def make_plan(experiment: Experiment, store: Store, device: str, *, suppose: boo
     if chosen is None and not suppose:
         before = (data, *_read_by(experiment, scope, choosing), *choosing.values(), *_originals(scope))
         return Plan(tuple({job.id: job for job in before}.values()), {}, complete=False)
-    asked = chosen or supposed(len(specs), info["train"])
+    planned = chosen or supposed(len(specs), info["train"])
     scopes = [
         replace(scope, gone=one.gone, removed=one.removed, forget=job.spec, choosing=job)
-        for one, job in zip(asked, choosing.values(), strict=True)
+        for one, job in zip(planned, choosing.values(), strict=True)
     ]
     jobs: dict[str, Job] = {job.id: job for job in (data, *_read_by(experiment, scope, choosing), *choosing.values())}
     rows: dict[str, Row] = {}
-    for job, row in _chunks(experiment, scopes, asked):
+    for job, row in _chunks(experiment, scopes, planned):
         jobs.setdefault(job.id, job)
         if row is not None:
             rows[job.id] = row
-    here = asked[-1]
+    here = planned[-1]
     return Plan(
         tuple(jobs.values()),
         rows if chosen is not None else {},
@@ -221,7 +221,7 @@ def _choosing(experiment: Experiment, scope: Scope) -> dict[str, Job]:
     first = scope.training("original", scope.chunks[0])
     jobs: dict[str, Job] = {}
     for spec, selector in zip(experiment.forget_specs(scope), experiment.selectors, strict=True):
-        reads = {one.reads: one.jobs(scope, scope.chunks[0]) for one in wanted(selector)}
+        reads = {one.reads: one.jobs(scope, scope.chunks[0]) for one in prerequisites_of(selector)}
         needs = [job.id for group in reads.values() for job in group]
         needs += [first.id] if spec.original is not None else []
         job = Job(
@@ -244,44 +244,44 @@ def _read_by(experiment: Experiment, scope: Scope, choosing: Mapping[str, Job]) 
     for job, selector in zip(choosing.values(), experiment.selectors, strict=True):
         if job.spec.original is not None:
             jobs.append(scope.training("original", scope.chunks[0]))
-        jobs += [needed for one in wanted(selector) for needed in one.jobs(scope, scope.chunks[0])]
+        jobs += [needed for one in prerequisites_of(selector) for needed in one.jobs(scope, scope.chunks[0])]
     return jobs
 
 
 def _chunks(
-    experiment: Experiment, scopes: Sequence[Scope], asked: Sequence[Request]
+    experiment: Experiment, scopes: Sequence[Scope], requests: Sequence[Request]
 ) -> Iterator[tuple[Job, Row | None]]:
     """Yield the jobs of every chunk of models in turn, an evaluation with its row; some more than once."""
     here, recipe = scopes[-1], experiment.recipe
     methods = dict(zip(recipe.methods_ids(), experiment.methods, strict=True))
-    reads = {name: wanted(method) for name, method in methods.items()}
-    specs = {name: _specs(experiment, scopes, asked, method) for name, method in methods.items()}
-    done: dict[str, list[Job]] = {role: [] for role in ("original", "oracle", "floor", *methods)}
+    reads = {name: prerequisites_of(method) for name, method in methods.items()}
+    specs = {name: _specs(experiment, scopes, requests, method) for name, method in methods.items()}
+    jobs: dict[str, list[Job]] = {role: [] for role in ("original", "oracle", "floor", *methods)}
     for number, chunk in enumerate(here.chunks):
         for role in ("original", "oracle", "floor"):
-            done[role].append(here.training(role, chunk))
-            yield done[role][-1], None
+            jobs[role].append(here.training(role, chunk))
+            yield jobs[role][-1], None
         for name, method in methods.items():
-            before: Job = done["original"][-1]
-            for i, (scope, request) in enumerate(zip(scopes, asked, strict=True)):
+            before: Job = jobs["original"][-1]
+            for i, (scope, request) in enumerate(zip(scopes, requests, strict=True)):
                 needed = {one.reads: one.jobs(scope, chunk) for one in reads[name]}
                 for job in (job for group in needed.values() for job in group):
                     yield job, None
                 before = _unlearning(scope, method, name, chunk, request, specs[name][i], before, needed,
                                      last=scope is here)  # fmt: skip
                 yield before, None
-            done[name].append(before)
+            jobs[name].append(before)
             if chunk[1] < 2:
                 continue  # one model has no distribution
             spec = experiment.evaluation_spec(here, specs[name][-1], chunk[1])
             evaluation = Job(
                 spec,
                 inputs={
-                    "parts": [job.part for job in done["original"]],
+                    "parts": [job.part for job in jobs["original"]],
                     "train": here.info["train"],
                     "forget": here.forget,
                 },
-                needs=tuple(j.id for group in ("original", "oracle", "floor", name) for j in done[group]),
+                needs=tuple(j.id for group in ("original", "oracle", "floor", name) for j in jobs[group]),
                 cost=EVALUATION_COST,
                 doing=f"measuring {name}",
                 method=name,
@@ -290,11 +290,11 @@ def _chunks(
 
 
 def _specs(
-    experiment: Experiment, scopes: Sequence[Scope], asked: Sequence[Request], method: Unlearner
+    experiment: Experiment, scopes: Sequence[Scope], requests: Sequence[Request], method: Unlearner
 ) -> list[Unlearned]:
     """Return what a method's result depends on, at each request in order."""
     specs: list[Unlearned] = []
-    for scope, request in zip(scopes, asked, strict=True):
+    for scope, request in zip(scopes, requests, strict=True):
         after = specs[-1] if specs else None
         specs.append(experiment.unlearned_spec(scope, method, request.hash, after=after))
     return specs
@@ -313,10 +313,10 @@ def _unlearning(
     last: bool,
 ) -> Job:
     """Return the job that carries out a request on a chunk of networks; only the curves of the ``last`` are shown."""
-    kept, models = scope.info["train"] - request.removed, chunk[1] - chunk[0]
-    curves = FRAMES * sum(min(n, CURVE_POINTS) for n in (len(request.forget), kept, scope.info["test"]))
+    retained, models = scope.info["train"] - request.removed, chunk[1] - chunk[0]
+    curves = FRAMES * sum(min(n, CURVE_POINTS) for n in (len(request.forget), retained, scope.info["test"]))
     training = scope.recipe.training
-    planned = method.planned_cost(forget=len(request.forget), retain=kept, training=training)
+    planned = method.planned_cost(forget=len(request.forget), retain=retained, training=training)
     return Job(
         spec,
         part_name(chunk),

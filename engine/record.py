@@ -32,10 +32,10 @@ class TrainingPath:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainingRecord:
-    """What the training of ``original`` left, on ``size`` examples of which ``forget`` int64 (F,) are to be forgotten.
+    """The record of the training of ``original`` on ``size`` examples, with ``forget`` int64 (F,) to be forgotten.
 
-    All of it follows from seed, role and model numbers but the gradients of its steps and the models after its slices,
-    which are read from where the training stored them, if it did, when they are asked for.
+    All of it follows from seed, role and model numbers but the gradients of its steps and the models after its slices:
+    those are read on first use from where the training stored them, if it did.
     """
 
     original: Ensemble
@@ -61,7 +61,7 @@ class TrainingRecord:
         return uses(self.training, self.size, self.forget, **about)
 
     def path(self) -> TrainingPath:
-        """Return every step of the training; nothing of it is read before.
+        """Return every step of the training; it is read from disk only now.
 
         Raises:
             ValueError: the training stored no trajectory.

@@ -41,7 +41,7 @@ class Card:
 
     ``summary`` is one sentence for a newcomer. ``reads`` names what a method may look at. ``departs`` says where and
     why we differ from the paper; empty means we do not. ``arxiv`` is the bare number. ``claims`` names the kinds of
-    request the paper speaks about (:data:`engine.claims.CLAIMS`); none means any.
+    request the paper makes a claim about (:data:`engine.claims.CLAIMS`); none means any.
     """
 
     name: str
@@ -70,7 +70,7 @@ REFERENCES = ("", "do nothing", "retrain", "partial retrain")
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """What a view must know of a method with its settings besides its name.
+    """What a view needs of a method with its settings, besides its name.
 
     ``starts`` is where its step 0 stands, "original" or "fresh"; ``reference`` one of :data:`REFERENCES`.
     """
@@ -323,7 +323,7 @@ class Recipe:
     """Everything that decides the numbers of a run.
 
     ``before`` are the requests that were carried out before this one, in order: the methods go on from the networks
-    that they left, and nothing of them is retained. ``seed`` feeds every random stream through
+    that they left, and their pictures are not retained. ``seed`` feeds every random stream through
     :func:`engine.seeds.derive`, so model i depends only on (recipe part, seed, i).
     """
 
@@ -344,8 +344,8 @@ class Recipe:
 
     def sequence(self) -> tuple[Recipe, ...]:
         """Return one recipe per request, from the first to this one: what to run to see each of them."""
-        asked = self.requests
-        return tuple(dataclasses.replace(self, before=asked[:i], forget=one) for i, one in enumerate(asked))
+        requests = self.requests
+        return tuple(dataclasses.replace(self, before=requests[:i], forget=one) for i, one in enumerate(requests))
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as plain JSON data; :meth:`from_json` reads it back unchanged."""

@@ -28,7 +28,7 @@ def discover(package: str, base: type[T]) -> Mapping[str, type[T]]:
         TypeError: a class without a key, or two classes with the same one.
     """
     root = importlib.import_module(package)
-    found: dict[str, type[T]] = {}
+    plugins: dict[str, type[T]] = {}
     for info in pkgutil.iter_modules(root.__path__):
         if info.name.startswith("_"):
             continue
@@ -40,10 +40,10 @@ def discover(package: str, base: type[T]) -> Mapping[str, type[T]]:
                 continue
             if not thing.key:
                 raise TypeError(f"{thing.__module__}.{thing.__name__} has no key")
-            if thing.key in found:
+            if thing.key in plugins:
                 raise TypeError(f"two plug-ins of {package} share the key {thing.key!r}")
-            found[thing.key] = thing
-    ordered = sorted(found.items(), key=lambda item: (getattr(item[1], "order", 100), item[0]))
+            plugins[thing.key] = thing
+    ordered = sorted(plugins.items(), key=lambda item: (getattr(item[1], "order", 100), item[0]))
     return MappingProxyType(dict(ordered))
 
 
@@ -57,8 +57,8 @@ def make(package: str, base: type[T], choice: Mapping[str, object], *, what: str
     Raises:
         BadSetting: no such key (the text lists the known ones), or a setting it refuses.
     """
-    known = discover(package, base)
+    plugins = discover(package, base)
     key = choice.get("key")
-    if not isinstance(key, str) or key not in known:
-        raise BadSetting(f"unknown {what} {key!r} (known: {', '.join(known)})")
-    return known[key].from_settings({name: value for name, value in choice.items() if name != "key"})
+    if not isinstance(key, str) or key not in plugins:
+        raise BadSetting(f"unknown {what} {key!r} (known: {', '.join(plugins)})")
+    return plugins[key].from_settings({name: value for name, value in choice.items() if name != "key"})

@@ -19,14 +19,14 @@ _TOLERANCE = 1.05
 
 
 def network(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """Return what the paper's network of two hidden layers says to inputs x (..., n, d): (..., n, P)."""
+    """Return the outputs (..., n, P) of the paper's network of two hidden layers for inputs x (..., n, d)."""
     hidden = (x @ weights["w1"] + weights["b1"]).relu()  # (..., n, 256)
     hidden = (hidden @ weights["w2"] + weights["b2"]).relu()  # (..., n, 64)
     return hidden @ weights["w3"] + weights["b3"]
 
 
 def fit_linear(
-    embedded: Tensor, own: Tensor, change: Tensor, share: Tensor, held: Tensor
+    embedded: Tensor, own: Tensor, change: Tensor, share: Tensor, held_out: Tensor
 ) -> tuple[dict[str, Tensor], float]:
     """Fit the linear regression with a penalty chosen on the held-out lessons; return weights and held-out distance.
 
@@ -37,16 +37,16 @@ def fit_linear(
     alike = 1 + embedded @ embedded.t() + own @ own.t()  # (m, m)
     design = (alike * odds[:, None] * odds).double() * root[:, None] * root  # (m, m)
     target = change.double() * root[:, None]  # (m, P)
-    fit = ~held
+    fit = ~held_out
     values, vectors = torch.linalg.eigh(design[fit][:, fit])  # (n,), (n, n)
     rotated = vectors.t() @ target[fit]  # (n, P)
-    across = design[held][:, fit] @ vectors  # (h, n)
-    nothing = target[held].square().sum()
+    across = design[held_out][:, fit] @ vectors  # (h, n)
+    nothing = target[held_out].square().sum()
     mean = design.diagonal()[fit].mean()
     errors = []
     for penalty in _PENALTIES:
-        left = across @ (rotated / (values + penalty * mean)[:, None]) - target[held]  # (h, P)
-        errors.append(float(left.square().sum() / nothing))
+        residual = across @ (rotated / (values + penalty * mean)[:, None]) - target[held_out]  # (h, P)
+        errors.append(float(residual.square().sum() / nothing))
     chosen = max(k for k, error in enumerate(errors) if error <= min(errors) * _TOLERANCE)
     dual = vectors @ (rotated / (values + _PENALTIES[chosen] * mean)[:, None])  # (n, P)
     dual = dual * (odds[fit].double() * root[fit])[:, None]
@@ -65,7 +65,7 @@ def as_map(weights: Mapping[str, Tensor], seen: Tensor) -> dict[str, Tensor]:
 
 @torch.enable_grad()
 def fit_network(
-    embedded: Tensor, own: Tensor, change: Tensor, share: Tensor, held: Tensor, *, seed: int
+    embedded: Tensor, own: Tensor, change: Tensor, share: Tensor, held_out: Tensor, *, seed: int
 ) -> tuple[dict[str, Tensor], float]:
     """Fit the paper's network with Adam, keeping the epoch that does best on the held-out lessons; weighted alike."""
     x = torch.cat([embedded, own], dim=1)  # (m, V + P)
@@ -81,15 +81,15 @@ def fit_network(
         weights[f"w{layer}"] = (streams.normal(sizes[layer - 1], sizes[layer])[0] * spread).requires_grad_()
         weights[f"b{layer}"] = x.new_zeros(sizes[layer]).requires_grad_()
     optimizer = torch.optim.Adam(list(weights.values()), lr=_LR, foreach=True)
-    fit, out = (~held).nonzero()[:, 0], held.nonzero()[:, 0]
+    fit, out = (~held_out).nonzero()[:, 0], held_out.nonzero()[:, 0]
     target = change * (typical / unit)  # (m, P)
 
     def error(rows: Tensor) -> Tensor:
-        made = network(weights, x[rows]) * odds[rows, None]  # (b, P)
-        return (weight[rows, None] * (made - target[rows]).square()).mean()
+        predicted = network(weights, x[rows]) * odds[rows, None]  # (b, P)
+        return (weight[rows, None] * (predicted - target[rows]).square()).mean()
 
     best, nothing = math.inf, float((weight[out, None] * target[out].square()).mean())
-    kept = {k: v.detach().clone() for k, v in weights.items()}
+    best_weights = {k: v.detach().clone() for k, v in weights.items()}
     for _ in range(_EPOCHS):
         for order in streams.epoch(len(fit), _BATCH):
             gradients = torch.autograd.grad(error(fit[order[0]]), list(weights.values()))
@@ -97,10 +97,10 @@ def fit_network(
                 value.grad = gradient
             optimizer.step()
         with torch.no_grad():
-            left = float(error(out))
-        if left < best:
-            best, kept = left, {k: v.detach().clone() for k, v in weights.items()}
-    kept |= {"w3": kept["w3"] * (unit / typical), "b3": kept["b3"] * (unit / typical)}
+            distance = float(error(out))
+        if distance < best:
+            best, best_weights = distance, {k: v.detach().clone() for k, v in weights.items()}
+    best_weights |= {"w3": best_weights["w3"] * (unit / typical), "b3": best_weights["b3"] * (unit / typical)}
     # Biases get a row of their own, so that stacked models broadcast over requests.
-    kept = {k: v.unsqueeze(0) if k[0] == "b" else v for k, v in kept.items()}
-    return kept, math.sqrt(best / nothing)
+    best_weights = {k: v.unsqueeze(0) if k[0] == "b" else v for k, v in best_weights.items()}
+    return best_weights, math.sqrt(best / nothing)

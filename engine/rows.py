@@ -28,7 +28,7 @@ class Cell:
     rank: float
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The cell in a few words: "age 72", "job: clerk"."""
         return f"{self.name}: {self.value}" if self.apart is None else f"{self.name} {self.value}"
 
@@ -43,14 +43,14 @@ def cells(data: ImageData, point: int) -> list[Cell]:
         raise IndexError(f"there is no point {point}; {data.name} has {data.points}")
     train = len(data.y_train)
     row = (data.x_train[point] if point < train else data.x_test[point - train]).reshape(-1)  # (D,)
-    found, at = [], 0
+    row_cells, at = [], 0
     for column in data.columns:
         if column.categories:
-            found.append(_category(data, column.name, column.categories, row, at))
+            row_cells.append(_category(data, column.name, column.categories, row, at))
         else:
-            found.append(_number(data, column.name, float(row[at]), at))
+            row_cells.append(_number(data, column.name, float(row[at]), at))
         at += len(column.features)
-    return found
+    return row_cells
 
 
 def unusual(data: ImageData, point: int, most: int = 3) -> list[Cell]:

@@ -19,7 +19,7 @@ _TRAINING = {
     "floor": "training second oracles",
     "halves": "training networks on random halves",
 }
-"""What the training of each role is called while it is done."""
+"""What progress calls the training of each role."""
 
 POINT_BYTES = 5
 """Bytes of a stored margin (float32) and of whether the answer was right (bool)."""
@@ -29,7 +29,7 @@ POINT_BYTES = 5
 class Scope:
     """Where in a plan something is needed.
 
-    ``info`` describes the data set, which ``data`` decodes; ``inputs`` is what every job that trains is given besides
+    ``info`` describes the data set, which ``data`` decodes; ``inputs`` is what every job that trains gets besides
     its spec. ``gone`` is the identity of all pictures that are removed by then, ``removed`` their number, ``forget``
     the forget set of the request and ``choosing`` the job that chooses it; before any request they are empty.
     ``parameters`` is the number of weights of one network, 0 where it is not known yet.

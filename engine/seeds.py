@@ -10,5 +10,5 @@ def derive(seed: int, role: str, number: int = 0) -> int:
 
     Different roles ("original", "oracle", "unlearn:scrub" ...) give unrelated streams for the same model number.
     """
-    said = f"{seed}/{role}/{number}".encode()
-    return int.from_bytes(hashlib.sha256(said).digest()[:8], "big") >> 1
+    text = f"{seed}/{role}/{number}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1

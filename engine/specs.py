@@ -1,7 +1,7 @@
 """Specs: what the numbers of a stored result depend on, and nothing else. Frozen; plain JSON in and out.
 
 The digest of a spec names the artefact that holds the result, so equal specs share one artefact. Every field counts.
-What only says where or how work is done (paths, strategies, parts) belongs to :class:`engine.jobs.Job`.
+Where and how work is done (paths, strategies, parts) belongs to :class:`engine.jobs.Job`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ WHOLE = "whole"
 class Spec:
     """Base of all specs. ``kind`` is the artefact's kind; two specs are equal when kind and JSON are.
 
-    ``owned`` says that the result belongs to the runs that use it and is freed with the last of them; what is not
-    owned (decoded data, probes, maps) serves every later visitor.
+    ``owned``: the result belongs to the runs that use it and is freed with the last of them; what is not owned (decoded
+    data, probes, maps) is shared by all visitors.
     """
 
     kind: ClassVar[str] = ""
@@ -41,7 +41,7 @@ class Spec:
 
     @functools.cached_property
     def digest(self) -> str:
-        """32 hex digits that tell this spec from every other of any kind."""
+        """32 hex digits that identify this spec among those of every kind."""
         return digest({"kind": self.kind, "spec": self.plain})
 
     def artefact(self, store: Store) -> Artefact:
@@ -100,7 +100,7 @@ class Probe(Spec):
 class Trained(Spec):
     """Networks trained on the data with hash ``data``, or on a ``subset`` of it.
 
-    ``subset`` is "all", "half" (each network its own random half) or "without:" and the identity of what is gone.
+    ``subset`` is "all", "half" (each network its own random half) or "without:" and the identity of what is left out.
     ``role`` separates the random streams of originals, oracles, second oracles ("floor") and halves.
     """
 
@@ -130,7 +130,7 @@ class Trained(Spec):
 class ForgetSet(Spec):
     """The pictures that a selector chooses: arrays ``indices`` (F,), and ``earlier`` (E,) at a later request.
 
-    ``original`` and ``chunk`` are the networks it looks through, where it looks at features or margins; ``reads`` what
+    ``original`` and ``chunk`` are the networks whose features or margins it looks at, if any; ``reads`` what
     each prerequisite it reads depends on, by the prerequisite's word; ``after`` the request before, whose pictures it
     cannot choose.
     """
@@ -238,7 +238,7 @@ class Evaluation(Spec):
 
 @dataclass(frozen=True, eq=False)
 class Prepared(Spec):
-    """What the work of a prerequisite left. ``of`` is what it depends on besides its settings, as plain JSON data."""
+    """The result of a prerequisite's own job. ``of`` is what it depends on besides its settings, plain JSON data."""
 
     kind = "prepared"
 

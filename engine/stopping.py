@@ -58,7 +58,7 @@ class Stopping:
         self._losses[self._going] = snapshot.losses["loss"]
         self._seen += size * models
         self._cost += size * models * self._training.passes
-        return self._told(snapshot)
+        return self._counted(snapshot)
 
     def look(self, ensemble: Ensemble) -> list[int]:
         """Measure the models that are still being trained; return the positions in ``ensemble`` of those that go on."""
@@ -78,9 +78,11 @@ class Stopping:
     def result(self, snapshot: Snapshot) -> Snapshot:
         """Return every model with its best weights: one step, which ends the training."""
         step = snapshot.step + 1
-        return self._told(replace(snapshot, ensemble=self._best, step=step, total=step, losses={"loss": self._losses}))
+        return self._counted(
+            replace(snapshot, ensemble=self._best, step=step, total=step, losses={"loss": self._losses})
+        )
 
-    def _told(self, snapshot: Snapshot) -> Snapshot:
+    def _counted(self, snapshot: Snapshot) -> Snapshot:
         models = len(self._best)
         return replace(snapshot, seen=self._seen // models, cost=self._cost / models)
 

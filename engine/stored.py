@@ -1,4 +1,4 @@
-"""What jobs left in the store, read back: data sets, networks, forget sets."""
+"""Reading results of jobs from the store: data sets, networks, forget sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load_data(store: Store, choice: Mapping[str, Any], expected: str | None, hoo
     """Return the data set of ``choice`` and check that its hash is the one the spec names.
 
     Raises:
-        DataError: it cannot be had, or it is not the data that the recipe was planned with.
+        DataError: it cannot be read, or it is not the data that the recipe was planned with.
     """
     data = make_dataset(choice).load(store.data_cache, hooks.progress)
     if expected is not None and data.hash != expected:
@@ -58,7 +58,7 @@ def removed(store: Store, spec: ForgetSet) -> tuple[np.ndarray, np.ndarray]:
 def through(
     store: Store, data: ImageData, spec: Trained, part: str, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what stored originals see in the training pictures.
+    """Return the features and margins of the training pictures in stored originals.
 
     float32 (N, D) penultimate features of the part's first model, and float32 (M, N) margins of all of its models.
     """
@@ -94,6 +94,6 @@ def on(device: torch.device) -> dict[str, str]:
 
 
 def settle(device: torch.device) -> None:
-    """Wait for the device, so that a clock read after it means something."""
+    """Wait until the device has done its work, so that a clock read afterwards counts it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

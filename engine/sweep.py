@@ -24,38 +24,39 @@ _WORDS = {"true": True, "false": False}
 
 
 def expand(
-    key: str, fields: Sequence[Field], wanted: Mapping[str, str], *, draws: int = 20, seed: int = 0
+    key: str, fields: Sequence[Field], texts: Mapping[str, str], *, draws: int = 20, seed: int = 0
 ) -> list[dict[str, Scalar]]:
-    """Return the settings that ``wanted`` asks of the method ``key``, each once, checked, without what it leaves out.
+    """Return the settings that ``texts`` describe for the method ``key``, each once and checked.
 
-    ``wanted`` maps a knob's name to its text; ``draws`` is how many random settings are made if one holds a range.
+    ``texts`` maps a knob's name to its text; other knobs are left out. ``draws`` is how many random settings are made
+    if a text holds a range.
     Draws depend on the method, the texts and ``seed`` alone. A knob on a log scale is drawn evenly in its logarithm.
 
     Raises:
         BadSetting: an unknown knob, a value it does not take, an empty or upside-down range, or more than
             :data:`MOST` settings; in words.
     """
-    known = {field.name: field for field in fields}
-    for name in wanted:
-        if name not in known:
-            raise BadSetting(f"{key}: unknown setting {name!r} (settings: {', '.join(known) or 'none'})")
-    read = {name: _read(key, known[name], text) for name, text in sorted(wanted.items())}
+    by_name = {field.name: field for field in fields}
+    for name in texts:
+        if name not in by_name:
+            raise BadSetting(f"{key}: unknown setting {name!r} (settings: {', '.join(by_name) or 'none'})")
+    read = {name: _read(key, by_name[name], text) for name, text in sorted(texts.items())}
     if any(isinstance(one, _Range) for one in read.values()):
         if not 1 <= draws <= MOST:
             raise BadSetting(f"{key}: from 1 to {MOST} settings can be drawn, not {draws}")
-        rng = np.random.default_rng(derive(seed, f"sweep:{key}:{sorted(wanted.items())}"))
-        found = [{name: _draw(one, rng) for name, one in read.items()} for _ in range(draws)]
+        rng = np.random.default_rng(derive(seed, f"sweep:{key}:{sorted(texts.items())}"))
+        settings = [{name: _draw(one, rng) for name, one in read.items()} for _ in range(draws)]
     else:
         size = math.prod(len(one) for one in read.values())
         if size > MOST:
             raise BadSetting(f"{key}: these values make {size:,} settings; at most {MOST} fit into one run")
-        found = [dict(zip(read, values, strict=True)) for values in itertools.product(*read.values())]
-    once = {tuple(sorted(one.items())): one for one in found}
+        settings = [dict(zip(read, values, strict=True)) for values in itertools.product(*read.values())]
+    once = {tuple(sorted(one.items())): one for one in settings}
     return list(once.values())
 
 
 def described(field: Mapping[str, Any]) -> Field:
-    """Return the field that :meth:`engine.knobs.Field.describe` wrote down."""
+    """Return the field that :meth:`engine.knobs.Field.describe` described."""
     about = {name: field[name] for name in ("label", "help", "low", "high", "scale", "unit", "advanced")}
     return Field(field["name"], field["kind"], field["default"], Knob(**about, choices=tuple(field["choices"])))
 

@@ -15,7 +15,7 @@ from engine.records import Training
 
 
 class NotDeclared(PermissionError):
-    """A plug-in reached for something its card does not say it reads."""
+    """A plug-in read something that its card does not list."""
 
 
 OracleLogits = Callable[[Tensor], Tensor]
@@ -24,7 +24,7 @@ OracleLogits = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ForgetTask:
-    """One request: forget these, keep those.
+    """One request: the examples to forget, those to retain, and what else the method reads.
 
     There is no test set here and no oracle weights. ``reads`` is what the method's card declares: "forget", "retain"
     and words of prerequisites. Reaching for anything else raises :class:`NotDeclared`, so a card cannot lie.
@@ -80,16 +80,16 @@ class ForgetTask:
 
     @property
     def size(self) -> int:
-        """How many examples the originals were trained on: those to forget, to retain, and gone at earlier requests."""
+        """How many examples the originals were trained on, with those that earlier requests removed."""
         return self._total or len(self._forget) + len(self._retain)
 
-    def part(self, forget: Tensor, *, kept: Tensor, reads: tuple[str, ...]) -> Self:
+    def part(self, forget: Tensor, *, also_retain: Tensor, reads: tuple[str, ...]) -> Self:
         """Return the task of forgetting only the examples at these positions of F, for a method that ``reads`` so much.
 
-        ``forget`` (f,) and ``kept`` (k,) are int64 positions in F; those kept follow the retain set in the part's own.
-        What is in neither is in no set of the part. Of ``reads`` it grants what this task grants.
+        ``forget`` (f,) and ``also_retain`` (k,) are int64 positions in F; the latter follow the retain set in the
+        part's own. What is in neither is in no set of the part. Of ``reads`` it grants what this task grants.
         """
-        retain = self._retain.join(self._forget.take(kept)) if len(kept) else self._retain
+        retain = self._retain.join(self._forget.take(also_retain)) if len(also_retain) else self._retain
         return replace(
             self,
             reads=tuple(what for what in reads if what in self.reads),

@@ -17,7 +17,7 @@ from engine.work import run_job
 
 TOPIC = "forgetscope-progress"
 EVERY = 0.25
-"""Seconds between progress messages and looks at the cancel mark: batched, so that polling pages cost nothing here."""
+"""Seconds between progress messages and looks at the cancel mark, so that progress costs the job nothing."""
 
 
 def cancel_mark(store_path: str, job_id: str) -> Path:
@@ -31,19 +31,19 @@ class WorkerHooks:
     def __init__(self, store_path: str, job: Job) -> None:
         self._mark = cancel_mark(store_path, job.id)
         self._job = job
-        self._told = 0.0
+        self._reported = 0.0
 
     def progress(self, share: float, message: str) -> None:
         """Report at most four times a second; raise :class:`Cancelled` when the mark is there."""
         now = time.monotonic()
-        if now - self._told < EVERY:
+        if now - self._reported < EVERY:
             return
-        self._told = now
+        self._reported = now
         if self._mark.exists():
             raise Cancelled(self._job.id)
         worker = get_worker()
-        said = {"job": self._job.id, "share": share, "message": message, "worker": worker.address, "pid": os.getpid()}
-        worker.log_event(TOPIC, said)
+        report = {"job": self._job.id, "share": share, "message": message, "worker": worker.address, "pid": os.getpid()}
+        worker.log_event(TOPIC, report)
 
     def frame(self, frame: Mapping[str, Any]) -> None:
         """Send what was measured on the way; a dozen per job."""

@@ -40,7 +40,7 @@ def asked(monkeypatch):
         calls.append(1)
         return json.dumps({"asked": len(calls)})
 
-    monkeypatch.setattr(catalog, "_ask", ask)
+    monkeypatch.setattr(catalog, "_run_catalog", ask)
     return calls
 
 

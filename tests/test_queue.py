@@ -116,6 +116,13 @@ def test_while_the_log_is_kept_open_no_call_folds_it_up(queue: Queue) -> None:
         assert log.stat().st_size > 0
         assert Queue(queue.path).run(run_id).status == "queued"
     assert not log.exists()
+    server = contextlib.ExitStack()
+    server.enter_context(queue.log_open())
+    queue.submit(RECIPE, session="a")
+    another = threading.Thread(target=server.close)
+    another.start()
+    another.join()
+    assert not log.exists(), "any thread may end the block"
     queue.path.unlink()
     with pytest.raises(StoreError), queue.log_open():
         pass

@@ -17,8 +17,8 @@ from engine.store import Store, StoreError
 
 POLL = 0.2
 STARTS = 3
-"""Compute processes started for one run before giving up: one that dies again and again will not get better."""
-SAID = (
+"""Compute processes started for one run before giving up: a fourth would end like these."""
+INTERRUPTED = (
     "stopping; press Ctrl-C again to stop at once",
     "stopping at once; press Ctrl-C again to leave without waiting",
 )
@@ -35,9 +35,9 @@ def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
     """
     started: list[subprocess.Popen[bytes]] = []
     interrupted = 0
-    said = ""
+    stage = ""
     form = "{percentage:3.0f} %|{bar:24}| {desc}"
-    columns, lines = shutil.get_terminal_size()  # 80 x 24 where a terminal does not say; tqdm would show nothing there
+    columns, lines = shutil.get_terminal_size()  # 80 x 24 where it is unknown; tqdm would show nothing there
     with tqdm(total=100, disable=not sys.stderr.isatty(), bar_format=form, ncols=columns, nrows=lines) as bar:
         while True:
             try:
@@ -49,13 +49,13 @@ def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
                     started,
                     f"Run {run_id} stays in the queue: `python -m engine cancel {run_id}` takes it out.",
                 )
-                said = _show(bar, row, said)
+                stage = _show(bar, row, stage)
                 time.sleep(POLL)
             except KeyboardInterrupt:
-                if interrupted == len(SAID):
+                if interrupted == len(INTERRUPTED):
                     raise
                 queue.request_cancel(run_id)
-                bar.write(SAID[interrupted], file=sys.stderr)
+                bar.write(INTERRUPTED[interrupted], file=sys.stderr)
                 interrupted += 1
         if row.status == "done" and not bar.disable:
             bar.n = bar.total
@@ -120,19 +120,19 @@ def _settle(process: subprocess.Popen[bytes], store: Store) -> None:
         time.sleep(POLL / 2)
 
 
-def _show(bar: tqdm, row: RunRow, said: str) -> str:
+def _show(bar: tqdm, row: RunRow, printed: str) -> str:
     """Move the bar on a terminal; elsewhere print a line when the work changes."""
     doing = row.progress.get("doing", [])
     share = row.progress.get("share", 0.0)
-    left = row.progress.get("seconds_left")
+    seconds_left = row.progress.get("seconds_left")
     if not bar.disable:
         bar.ncols = shutil.get_terminal_size().columns
         bar.n = round(100 * share)
         first = doing[0] if doing else "waiting for its turn" if row.status == "queued" else "planning"
-        bar.set_description_str(f"about {left:.0f} s left: {first}" if left is not None else first)
-        return said
+        bar.set_description_str(f"about {seconds_left:.0f} s left: {first}" if seconds_left is not None else first)
+        return printed
     stage = ", ".join(sorted({words.split(",")[0].split(":")[0] for words in doing}))
-    if stage and stage != said:
+    if stage and stage != printed:
         print(f"{100 * share:3.0f} % {stage}", file=sys.stderr, flush=True)
         return stage
-    return said
+    return printed

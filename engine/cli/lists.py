@@ -1,4 +1,4 @@
-"""What there is to choose from: methods, data sets, models, metrics."""
+"""Lists of plug-ins: methods, data sets, models, metrics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def listing(arguments: argparse.Namespace) -> int:
     """List one family of plug-ins."""
     from engine.catalog import describe
 
-    found = describe()[arguments.family]
-    print(json.dumps(found, indent=1) if arguments.json else tables.plugins(found))
+    plugins = describe()[arguments.family]
+    print(json.dumps(plugins, indent=1) if arguments.json else tables.plugins(plugins))
     return 0
 
 

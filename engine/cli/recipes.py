@@ -24,17 +24,17 @@ def recipe(arguments: argparse.Namespace) -> int:
     from engine.experiment import as_choice, resolve
     from engine.forget import parse
 
-    asked = [as_choice(parse(forget)) for forget in (arguments.forget, *arguments.then)]
+    requests = [as_choice(parse(forget)) for forget in (arguments.forget, *arguments.then)]
     chosen = Recipe(
         dataset=_dataset(arguments.dataset),
         model=choice(arguments.model, "--model"),
         training=_settings(arguments, Training),
-        forget=asked[-1],
+        forget=requests[-1],
         methods=tuple(c for m in arguments.methods.split(",") for c in _methods(m, arguments.seed)),
         ensemble=_settings(arguments, EnsembleSize),
         measuring=_settings(arguments, Measuring),
         seed=arguments.seed,
-        before=tuple(asked[:-1]),
+        before=tuple(requests[:-1]),
     )
     complete = resolve(Recipe.from_json(chosen.to_json())).recipe
     print(json.dumps(complete.to_json(), indent=1))
@@ -61,15 +61,16 @@ def read(path: str) -> Recipe:
         name = "standard input" if path == "-" else path
         raise BadSetting(f"{name} is not JSON: {error}") from error
     try:
-        found = resolve(Recipe.from_json(value))
-        json.dumps(found.recipe.to_json(), ensure_ascii=False).encode()
+        experiment = resolve(Recipe.from_json(value))
+        recipe = experiment.recipe
+        json.dumps(recipe.to_json(), ensure_ascii=False).encode()
     except (OverflowError, UnicodeEncodeError) as error:  # a number of 400 digits, half a letter
         raise BadSetting(f"recipe: {error}") from error
-    where = found.recipe.dataset.settings.get("path")
-    if found.dataset.needs != "path" or not where:
-        return found.recipe
+    where = recipe.dataset.settings.get("path")
+    if experiment.dataset.needs != "path" or not where:
+        return recipe
     absolute = str(Path(str(where)).expanduser().absolute())
-    return replace(found.recipe, dataset=Choice(found.recipe.dataset.key, _with_path(found.recipe.dataset, absolute)))
+    return replace(recipe, dataset=Choice(recipe.dataset.key, _with_path(recipe.dataset, absolute)))
 
 
 def _with_path(dataset: Choice, path: str) -> Mapping[str, Scalar]:
@@ -112,8 +113,8 @@ def _table(path: Path, target: str) -> Choice:
 
 
 def _settings(arguments: argparse.Namespace, settings: type[Configured]) -> Any:
-    given = {f.name: getattr(arguments, f.name) for f in settings.fields()}
-    return settings.from_settings({name: value for name, value in given.items() if value is not None})
+    values = {f.name: getattr(arguments, f.name) for f in settings.fields()}
+    return settings.from_settings({name: value for name, value in values.items() if value is not None})
 
 
 def _methods(text: str, seed: int) -> list[Choice]:
@@ -133,9 +134,9 @@ def _methods(text: str, seed: int) -> list[Choice]:
     plain = ":".join([key, *(item for item in rest.split(":") if item.partition("=")[0].strip() not in swept)])
     base = choice(plain, "--methods")
     if key not in unlearners():
-        return [base]  # what there is instead is said where recipes are checked
-    found = expand(key, unlearners()[key].fields(), swept, draws=int(draws) if star else 20, seed=seed)
-    return [Choice(key, {**base.settings, **one}) for one in found]
+        return [base]  # the check of recipes lists the methods there are
+    drawn = expand(key, unlearners()[key].fields(), swept, draws=int(draws) if star else 20, seed=seed)
+    return [Choice(key, {**base.settings, **one}) for one in drawn]
 
 
 def choice(text: str, flag: str) -> Choice:

@@ -31,15 +31,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _each(arguments: argparse.Namespace, recipe: Recipe) -> int:
     """Run the requests of a sequence in their order, and print a table after each."""
-    found, asked = [], recipe.sequence()
-    for number, one in enumerate(asked, start=1):
+    summaries, requests = [], recipe.sequence()
+    for number, one in enumerate(requests, start=1):
         row, queue = complete(arguments, one)
-        found.append({"request": number, "forget": one.forget.to_json(), **tables.summary(row, queue)})
+        summaries.append({"request": number, "forget": one.forget.to_json(), **tables.summary(row, queue)})
         if not arguments.json:
-            title = f"request {number} of {len(asked)}: {row.label.rpartition(', ')[0] if number > 1 else row.label}"
-            print(f"{title}\n{tables.text(found[-1])}", end="\n\n" if number < len(asked) else "\n", flush=True)
+            title = f"request {number} of {len(requests)}: {row.label.rpartition(', ')[0] if number > 1 else row.label}"
+            end = "\n\n" if number < len(requests) else "\n"
+            print(f"{title}\n{tables.text(summaries[-1])}", end=end, flush=True)
     if arguments.json:
-        print(json.dumps({"requests": found}, indent=1))
+        print(json.dumps({"requests": summaries}, indent=1))
     return 0
 
 
@@ -49,18 +50,18 @@ def demo(arguments: argparse.Namespace) -> int:
     from engine.experiment import as_choice, resolve
     from engine.forget import parse
 
-    wanted = {
+    demos = {
         forget: resolve(demo_recipe(as_choice(parse(forget)), arguments.models)).recipe
         for forget in arguments.forget or ("random:50", "class:3")
     }
-    found = {}
-    for forget, recipe in wanted.items():
+    summaries = {}
+    for forget, recipe in demos.items():
         row, queue = complete(arguments, recipe)
-        found[forget] = tables.summary(row, queue)
+        summaries[forget] = tables.summary(row, queue)
         if not arguments.json:
             title = f"### Digits, {recipe.ensemble.models} MLPs, forget {forget}"
-            print(f"\n{title}\n\n{tables.markdown(found[forget])}\n", flush=True)
-    print(json.dumps(found, indent=1) if arguments.json else tables.WHAT_TO_SEE)
+            print(f"\n{title}\n\n{tables.markdown(summaries[forget])}\n", flush=True)
+    print(json.dumps(summaries, indent=1) if arguments.json else tables.WHAT_TO_SEE)
     return 0
 
 
@@ -90,9 +91,9 @@ def _doubts(recipe: Recipe) -> list[str]:
     from engine.unlearners import unlearners
 
     cards = {choice.key: unlearners()[choice.key].card for choice in recipe.methods}
-    said = {card.name: off_label(card.claims, recipe.to_json()) for card in cards.values()}
+    claims = {card.name: off_label(card.claims, recipe.to_json()) for card in cards.values()}
     leaks = {cards[c.key].name: warning(c.settings) for c in recipe.methods if "lesson" in cards[c.key].reads}
-    doubts = [f"{name}: {doubt} It runs all the same." for name, doubt in said.items() if doubt]
+    doubts = [f"{name}: {doubt} It runs all the same." for name, doubt in claims.items() if doubt]
     return doubts + [f"{name}: {leak}" for name, leak in leaks.items()]
 
 

@@ -32,7 +32,7 @@ def compute(arguments: argparse.Namespace) -> int:
         with compute_lock(store, patience=1.0):
             from engine.compute import Compute
 
-            # After the import: where the cluster's library finds a handler, it logs to it, and much more than we want.
+            # After the import: where the cluster's library finds a handler, it logs to it, and far too much.
             logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
             try:
                 serving = Compute(store, scheduler=scheduler, workers=workers, idle_exit=arguments.idle_exit)
@@ -53,17 +53,17 @@ def runs(arguments: argparse.Namespace) -> int:
     """List the runs of a store."""
     queue = Queue(open_store(arguments).queue_path)
     rows = queue.runs()
-    found = [
+    entries = [
         {"run": r.id, "status": r.status, "created": r.created, "share": r.progress.get("share", 0.0), "error": r.error,
          "label": r.label, "recipe": r.recipe}
         for r in rows
     ]  # fmt: skip
-    print(json.dumps(found, indent=1) if arguments.json else tables.runs(rows, queue.compute()))
+    print(json.dumps(entries, indent=1) if arguments.json else tables.runs(rows, queue.compute()))
     return 0
 
 
 def cancel(arguments: argparse.Namespace) -> int:
-    """Ask a run to stop; asked twice, its workers are ended."""
+    """Ask a run to stop; the second time its workers are ended."""
     store = open_store(arguments)
     queue = Queue(store.queue_path)
     matching = [row for row in queue.runs(limit=10_000) if arguments.run and row.id.startswith(arguments.run)]
@@ -75,7 +75,7 @@ def cancel(arguments: argparse.Namespace) -> int:
     if presses and not compute_running(store):
         for stopped in (run_id, *(other.id for other in later)):
             if not queue.run(stopped).over:
-                queue.set_status(stopped, "cancelled")  # its compute process died: nobody is left to stop it
+                queue.set_status(stopped, "cancelled")  # its compute process died and cannot stop it
     row = queue.run(run_id)
     if presses == 0:
         print(f"run {run_id} is already {row.status}")

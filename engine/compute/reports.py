@@ -48,7 +48,7 @@ def review(run: ActiveRun, job: Job, store: Store) -> Callable[[Queue], None] | 
 
 
 def result(run: ActiveRun, job: Job, part: Part) -> dict[str, Any]:
-    """Return what pages read of an evaluation: its rows, and the specs of what it was measured on.
+    """Return what pages read of an evaluation: its scores, and the specs of what it was measured on.
 
     The forget set is named and not listed: a list of indices in the result of every method of a sweep is megabytes.
     """

@@ -61,13 +61,13 @@ def together(sets: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _of(scene: Scene, left: Left) -> Scene:
-    kept = left.remaining  # (n,)
+    remaining = left.remaining  # (n,)
     data: ImageData = dataclasses.replace(
         scene.data,
         name=f"{scene.data.name} after request {left.request - 1}",
-        x_train=scene.data.x_train[kept],
-        y_train=scene.data.y_train[kept],
+        x_train=scene.data.x_train[remaining],
+        y_train=scene.data.y_train[remaining],
     )
-    features = None if scene.features is None else scene.features[kept]  # (n, D)
-    margins = None if scene.margins is None else scene.margins[:, kept]  # (M, n)
-    return Scene(data, features, margins, {word: x[..., kept] for word, x in scene.prerequisites.items()})
+    features = None if scene.features is None else scene.features[remaining]  # (n, D)
+    margins = None if scene.margins is None else scene.margins[:, remaining]  # (M, n)
+    return Scene(data, features, margins, {word: x[..., remaining] for word, x in scene.prerequisites.items()})

@@ -1,4 +1,4 @@
-"""Prerequisites: plug-ins, each something that methods and forget sets read and that must be there before."""
+"""Prerequisites: plug-ins, each something that methods and forget sets read and that is computed before."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,16 @@ from engine.prerequisites.base import Prerequisite, Reading, Reads
 from engine.scope import Scope
 from engine.unlearners.base import Unlearner
 
-__all__ = ["Prerequisite", "Reading", "Reads", "fragments", "make_prerequisite", "once", "prerequisites", "wanted"]
+__all__ = [
+    "Prerequisite",
+    "Reading",
+    "Reads",
+    "fragments",
+    "make_prerequisite",
+    "once",
+    "prerequisites",
+    "prerequisites_of",
+]
 
 
 def prerequisites() -> Mapping[str, type[Prerequisite]]:
@@ -21,9 +30,9 @@ def make_prerequisite(choice: Mapping[str, object]) -> Prerequisite:
     return registry.make("engine.prerequisites", Prerequisite, choice, what="prerequisite")
 
 
-def wanted(plugin: Reads) -> tuple[Prerequisite, ...]:
+def prerequisites_of(plugin: Reads) -> tuple[Prerequisite, ...]:
     """Return what a method or selector reads, with the settings it reads it with, in a stable order."""
-    each = (kind.wanted(plugin) for kind in prerequisites().values())
+    each = (kind.read_by(plugin) for kind in prerequisites().values())
     return tuple(prerequisite for prerequisite in each if prerequisite is not None)
 
 
@@ -36,13 +45,13 @@ def fragments(reads: Sequence[Prerequisite], scope: Scope) -> dict[str, Any]:
 def once(method: Unlearner) -> str | None:
     """Return in one sentence why a method cannot take a second request on what the first left, else None.
 
-    What was computed for the originals alone does not speak of networks that were already unlearned: a method that
-    reads it works once, unless it says why it may go on.
+    What was computed for the originals alone is wrong for networks that were already unlearned: a method that reads it
+    works once, unless its ``goes_on`` is set.
     """
-    held = [prerequisite.reads for prerequisite in wanted(method) if prerequisite.once]
-    if not held or method.goes_on:
+    words = [prerequisite.reads for prerequisite in prerequisites_of(method) if prerequisite.once]
+    if not words or method.goes_on:
         return None
     return (
-        f"{method.key}: it reads the {held[0]}, which tells of the originals and not of networks that have already "
+        f"{method.key}: it reads the {words[0]}, which tells of the originals and not of networks that have already "
         "forgotten something; take it out of a sequence of requests, or ask for all pictures at once"
     )

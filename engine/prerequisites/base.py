@@ -1,7 +1,7 @@
 """What a prerequisite is: something that methods, selectors and analyses read and that must be computed before.
 
-A plug-in names on its card what it reads. The prerequisite of that name says on what it depends, which jobs make it,
-and how it is read back. Plan, estimate, progress, disk use and deletion know none by name: a new one is one file here.
+A plug-in names on its card what it reads. The prerequisite of that name defines what it depends on, which jobs make
+it, and how it is read back. Plan, estimate, progress, disk use and deletion know none by name: a new one is one file.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Reads(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What there is to read a prerequisite with, inside a job.
+    """What a prerequisite is read with, inside a job.
 
     ``spec`` is the reader's and ``fragment`` its part about this prerequisite, ``parts`` the parts that the
-    prerequisite's jobs left for ``part``. ``indices`` int64 (n,) are the training pictures that are asked about: those
-    to forget, or all of them for a selector. ``original`` are the networks a method starts from, None for a selector.
+    prerequisite's jobs stored for ``part``. ``indices`` int64 (n,) are the training pictures to read it for: those to
+    forget, or all of them for a selector. ``original`` are the networks a method starts from, None for a selector.
     """
 
     store: Store
@@ -59,9 +59,9 @@ class Reading:
 class Prerequisite(Configured, abc.ABC):
     """Something that is computed before a reader runs, and how the reader gets it.
 
-    ``reads`` is the word on the readers' cards; its own ``card`` says what it is and what it costs. ``once`` says that
-    it speaks of the originals alone: a method that reads it cannot be asked a second time. ``doing`` says for progress
-    what its own jobs do.
+    ``reads`` is the word on the readers' cards; its own ``card`` says what it is and what it costs. ``once``: it is
+    true of the originals alone, so a method that reads it takes one request. ``doing`` describes its own jobs in the
+    progress of a run.
     """
 
     card: ClassVar[Card]
@@ -70,8 +70,8 @@ class Prerequisite(Configured, abc.ABC):
     doing: ClassVar[str] = ""
 
     @classmethod
-    def wanted(cls, plugin: Reads) -> Self | None:
-        """Return it as ``plugin`` reads it, or None.
+    def read_by(cls, plugin: Reads) -> Self | None:
+        """Return it with the settings that ``plugin`` reads it with, or None if it does not read it.
 
         Raises:
             BadSetting: the plug-in asks for settings that it does not have.
@@ -82,7 +82,7 @@ class Prerequisite(Configured, abc.ABC):
 
     @abc.abstractmethod
     def fragment(self, scope: Scope) -> Any:
-        """Return, as plain JSON data, what of it the reader's numbers depend on; None where the originals say it all.
+        """Return, as plain JSON data, what of it the reader's numbers depend on; None where the originals are all.
 
         It becomes part of the reader's spec, under :attr:`reads`.
         """
@@ -97,10 +97,10 @@ class Prerequisite(Configured, abc.ABC):
 
     @abc.abstractmethod
     def load(self, reading: Reading) -> Any:
-        """Return the thing itself, when the reader first reaches for it.
+        """Return the prerequisite itself; called when the reader first reads it.
 
         Raises:
-            BadSetting: what its jobs left does not suffice; in words.
+            BadSetting: the stored parts do not suffice; in words.
         """
 
     def work(self, store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Memorisation scores: how much networks know each training picture by heart, by networks on halves or by a proxy."""
+"""Memorisation scores: how well networks know each training picture by heart, from networks on halves or by a proxy."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class MemorisationScores(Prerequisite):
     ] = "halves"
 
     def fragment(self, scope: Scope) -> Any:
-        """Return the networks that are asked, and how many of them: with more of them the scores are others."""
+        """Return the networks behind the scores, and their number, on which the scores depend."""
         if self.by == "halves":
             return {"networks": scope.trained("halves").plain, "models": scope.recipe.ensemble.models}
         return {"networks": scope.trained("original").plain, "models": scope.chunks[0][1]}
@@ -63,10 +63,10 @@ class MemorisationScores(Prerequisite):
         return (scope.training("original", scope.chunks[0]),)
 
     def load(self, reading: Reading) -> torch.Tensor:
-        """Return the scores of the pictures that are asked about: float32 (n,), the same for every model.
+        """Return the scores of the pictures read for: float32 (n,), the same for every model.
 
         Raises:
-            BadSetting: the networks asked diverged, or are too few.
+            BadSetting: a network diverged, or they are too few.
         """
         margins = self._margins(reading)  # (M, n), logits of the true label's probability
         if self.by == "halves":

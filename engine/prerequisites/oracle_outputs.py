@@ -1,4 +1,4 @@
-"""Oracle outputs: what networks answer that never saw the forget set."""
+"""Oracle outputs: answers of networks that never saw the forget set."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OracleOutputs(Prerequisite):
         return scope.trained("floor").plain
 
     def jobs(self, scope: Scope, chunk: tuple[int, int]) -> tuple[Job, ...]:
-        """Train the second oracles of this chunk: the noise floor wants the same ones."""
+        """Train the second oracles of this chunk: the noise floor needs the same ones."""
         return (scope.training("floor", chunk),)
 
     def load(self, reading: Reading) -> OracleLogits:

@@ -30,11 +30,11 @@ class Record(Prerequisite):
     )
 
     def fragment(self, scope: Scope) -> Any:
-        """Return nothing: the originals' own spec says all of it."""
+        """Return None: it depends on the originals' own spec alone."""
         del scope
 
     def load(self, reading: Reading) -> TrainingRecord:
-        """Return the record of the chunk of originals; gradients and slices are read when they are touched."""
+        """Return the record of the chunk of originals; gradients and slices are read on first use."""
         spec, original = reading.spec.original, reading.original
         if spec is None or original is None:
             raise ValueError("a training record belongs to originals, and the reader has none")

@@ -15,7 +15,7 @@ from engine.queue.database import Database
 from engine.records import canonical, digest
 
 PATIENCE = 60.0
-"""Seconds after which a question nobody has begun to work on is not asked any more: its visitor has left."""
+"""Seconds after which a question is dropped that no work was begun for: its visitor has left."""
 KEPT = 600.0
 """Seconds an answer is kept; what was computed for it stays in the store."""
 
@@ -29,7 +29,7 @@ class Questions:
         """Ask the compute process and return the question's id.
 
         ``afresh`` drops an earlier answer, which may be older than the newest change of the store; without it an answer
-        that is there stays and asking is only a sign that somebody still waits.
+        that is there stays and asking is only a sign that a page still waits.
         """
         question = digest(dict(request))
         text, now = canonical(dict(request)), time.time()
@@ -46,7 +46,7 @@ class Questions:
         return question
 
     def withdraw(self, question: str) -> None:
-        """Say that nobody wants the answer any more: work that only this question wants is stopped."""
+        """Take a question back: work that only this question needs is stopped."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE questions SET withdrawn = 1 WHERE id = ? AND answer IS NULL", (question,))
@@ -54,7 +54,7 @@ class Questions:
         self._database.change(work)
 
     def questions(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """Return the questions nobody has answered yet, as (id, request), oldest first."""
+        """Return the questions without an answer, as (id, request), oldest first."""
         rows = self._database.look(
             "SELECT id, request FROM questions WHERE answer IS NULL AND withdrawn = 0 "
             "AND (asked > ? OR progress != '{}') ORDER BY asked",
@@ -63,7 +63,7 @@ class Questions:
         return [(row["id"], json.loads(row["request"])) for row in rows]
 
     def withdrawn(self) -> list[str]:
-        """Return the ids of questions that were taken back while somebody worked on them."""
+        """Return the ids of questions that were taken back before they were answered."""
         rows = self._database.look("SELECT id FROM questions WHERE withdrawn = 1 AND answer IS NULL")
         return [row["id"] for row in rows]
 
@@ -99,7 +99,7 @@ class Questions:
         self._database.change(work)
 
     def drop(self, question: str) -> None:
-        """Remove a question that was taken back, unless somebody has asked it again in the meantime."""
+        """Remove a question that was taken back, unless it was asked again in the meantime."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM questions WHERE id = ? AND withdrawn = 1", (question,))

@@ -103,7 +103,7 @@ class Queue(Questions):
         return fair(self.unfinished(), served=self.served())
 
     def claim(self, run_id: str) -> bool:
-        """Start a queued run; ``False`` if it is not queued any more (cancelled, or somebody else began).
+        """Start a queued run; ``False`` if it is not queued any more (cancelled, or begun by another process).
 
         Raises:
             StoreError: there is no such run.
@@ -128,10 +128,10 @@ class Queue(Questions):
             raise ValueError(f"a run's status is one of {', '.join(STATUSES)}, not {status!r}")
 
         def work(connection: sqlite3.Connection) -> None:
-            found = _status(connection, run_id)
-            if status not in _ALLOWED[found]:
-                raise StoreError(f"Run {run_id} is {found} and cannot become {status}. Start it again as a new run.")
-            if found != status:
+            before = _status(connection, run_id)
+            if status not in _ALLOWED[before]:
+                raise StoreError(f"Run {run_id} is {before} and cannot become {status}. Start it again as a new run.")
+            if before != status:
                 _move(connection, run_id, status, error=error, trace=trace)
 
         self._database.change(work)
@@ -146,11 +146,11 @@ class Queue(Questions):
         """
 
         def work(connection: sqlite3.Connection) -> int:
-            found = _status(connection, run_id)
-            if found in FINISHED:
+            status = _status(connection, run_id)
+            if status in FINISHED:
                 return 0
             connection.execute("UPDATE runs SET cancel = min(cancel + 1, 2) WHERE id = ?", (run_id,))
-            if found == "queued":
+            if status == "queued":
                 _move(connection, run_id, "cancelled")
             return int(connection.execute("SELECT cancel FROM runs WHERE id = ?", (run_id,)).fetchone()[0])
 
@@ -293,9 +293,9 @@ class Queue(Questions):
         """
 
         def work(connection: sqlite3.Connection) -> None:
-            found = _status(connection, run_id)
-            if found not in FINISHED:
-                raise StoreError(f"Run {run_id} is {found}. Cancel it before deleting it.")
+            status = _status(connection, run_id)
+            if status not in FINISHED:
+                raise StoreError(f"Run {run_id} is {status}. Cancel it before deleting it.")
             connection.execute("DELETE FROM runs WHERE id = ?", (run_id,))
             connection.execute("DELETE FROM notes WHERE name = ?", (USES + run_id,))
 

@@ -23,7 +23,7 @@ class RunRow:
     """One run as the queue knows it. Times are Unix seconds, ``None`` where it has not come to that.
 
     ``cancel`` counts presses of the button (0, 1 stop between frames, 2 kill). ``heartbeat`` is the last sign of life:
-    the latest change of status or progress. ``error`` is for the visitor, ``trace`` for whoever mends it.
+    the latest change of status or progress. ``error`` is for the visitor, ``trace`` holds technical details.
     """
 
     id: str
@@ -111,7 +111,7 @@ def fair(rows: Iterable[RunRow], *, served: Mapping[str, float] | None = None) -
 
     Within a session, and among sessions, the oldest comes first. ``served`` (from :meth:`engine.queue.Queue.served`)
     gives the time each session last had its turn: the one that waited longest then comes first, and one that never had
-    a turn before all. Without it, whoever takes only the head of the list serves the oldest session until it is empty.
+    a turn before all. Without it, taking only the head of the list serves the oldest session until it is empty.
     """
     turns = served or {}
     sessions: dict[str, list[RunRow]] = {}

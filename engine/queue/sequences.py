@@ -18,7 +18,7 @@ _LISTED = 200
 class Place:
     """Where a run stands in a sequence: its ``number`` from 1, what every request asks for, and each one's run.
 
-    A request nobody ran by itself, or whose run was deleted, has no run.
+    A request that was not run by itself, or whose run was deleted, has no run.
     """
 
     number: int
@@ -48,12 +48,12 @@ def place(rows: Sequence[RunRow], row: RunRow) -> Place | None:
     whole = max((asked for _, asked in longer if asked[: len(longer[0][1])] == longer[0][1]), key=len, default=mine)
     if len(whole) < 2:
         return None
-    found: list[RunRow | None] = []
+    runs: list[RunRow | None] = []
     for end in range(1, len(whole) + 1):
         same = [other for other, asked in kin if asked == whole[:end]]
         good = [other for other in same if other.status not in ("failed", "cancelled")]
-        found.append(row if end == len(mine) else next(iter(good or same), None))
-    return Place(len(mine), tuple(whole), tuple(found))
+        runs.append(row if end == len(mine) else next(iter(good or same), None))
+    return Place(len(mine), tuple(whole), tuple(runs))
 
 
 def place_of(queue: Queue, row: RunRow) -> Place | None:

@@ -24,7 +24,7 @@ MOST_TAGS = 12
 
 @dataclass(frozen=True)
 class SavedSet:
-    """Training pictures of one data set that somebody picked. ``indices`` is spelled as "3,17,20-25"."""
+    """Training pictures of one data set that a visitor picked. ``indices`` is spelled as "3,17,20-25"."""
 
     id: str
     name: str
@@ -103,10 +103,10 @@ class Shelf:
             connection.execute("DELETE FROM forget_sets WHERE name = '' AND created < ?", (now - DRAFTS_KEPT,))
 
         self._database.change(work)
-        found = self.saved(set_id)
-        if found is None:
+        saved = self.saved(set_id)
+        if saved is None:
             raise StoreError("The forget set vanished while it was saved. Save it again.")
-        return found
+        return saved
 
     def saved(self, set_id: str) -> SavedSet | None:
         """Return the set with this id, ``None`` if there is none."""
@@ -140,12 +140,12 @@ class Shelf:
 
     def notes(self, run_ids: Iterable[str]) -> dict[str, RunNote]:
         """Return the notes of those runs that have any."""
-        wanted = set(run_ids)
+        asked = set(run_ids)
         rows = self._database.look("SELECT * FROM run_notes")
         return {
             row["run_id"]: RunNote(tuple(json.loads(row["tags"])), row["text"])
             for row in rows
-            if row["run_id"] in wanted
+            if row["run_id"] in asked
         }
 
     def put_note(self, run_id: str, *, tags: Sequence[str] = (), text: str = "") -> RunNote:
@@ -188,9 +188,9 @@ class Shelf:
         return sorted(once.values(), key=lambda upload: -upload.created)
 
     def upload(self, upload_id: str) -> Upload | None:
-        """Return an upload by its content's hash, whoever brought it; ``None`` if there is none.
+        """Return an upload by its content's hash, of any visitor; ``None`` if there is none.
 
-        The hash cannot be guessed, so a link that holds it is a way to show an upload to somebody.
+        The hash cannot be guessed, so a link that holds it is a way to show an upload to others.
         """
         rows = self._database.look("SELECT * FROM uploads WHERE id = ? ORDER BY created LIMIT 1", (upload_id,))
         return _upload(rows[0]) if rows else None
@@ -203,7 +203,7 @@ class Shelf:
         )
 
     def remove_upload(self, upload_id: str, *, owner: str) -> bool:
-        """Take an own upload off the shelf and return whether nobody else holds it, so that its file may go."""
+        """Take an own upload off the shelf and return whether no other visitor holds it, so that its file may go."""
 
         def work(connection: sqlite3.Connection) -> bool:
             connection.execute("DELETE FROM uploads WHERE id = ? AND owner = ?", (upload_id, owner))

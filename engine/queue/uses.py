@@ -60,12 +60,12 @@ def disk_use(queue: Queue, store: Store, runs: Iterable[RunRow]) -> tuple[dict[s
     for pieces in needs.values():
         for piece in pieces:
             users[piece] = users.get(piece, 0) + 1
-    found = {}
+    uses = {}
     for run_id, pieces in needs.items():
         own = sum(present[piece] for piece in pieces if users[piece] == 1)
-        found[run_id] = Use(own, sum(present[piece] for piece in pieces) - own)
+        uses[run_id] = Use(own, sum(present[piece] for piece in pieces) - own)
     left = sum(size for piece, size in present.items() if piece not in users)
-    return found, left
+    return uses, left
 
 
 def delete_run(queue: Queue, store: Store, run_id: str) -> int:
@@ -89,7 +89,7 @@ def free_unused(queue: Queue, store: Store) -> int:
 
 
 def free_uploads(queue: Queue, store: Store) -> int:
-    """Delete uploaded archives that are on nobody's shelf and in no run's recipe; return the bytes freed.
+    """Delete uploaded archives that are on no shelf and in no run's recipe; return the bytes freed.
 
     One that came less than :data:`FRESH` seconds ago may be on its way to a shelf and stays.
 

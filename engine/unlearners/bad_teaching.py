@@ -54,11 +54,9 @@ class BadTeaching(Unlearner):
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
         """Return 4 forward-equivalents per example and epoch: one of a teacher, three of the student."""
-        return 4.0 * (forget + self._kept(retain)) * self.epochs
+        return 4.0 * (forget + self._sample_size(retain)) * self.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
-        """Yield after each update."""
-
         def imitate(student: Student, x: Tensor, teacher: Tensor) -> Tensor:
             return kl_divergence(teacher=teacher, student=student(x), temperature=self.temperature)
 
@@ -72,14 +70,14 @@ class BadTeaching(Unlearner):
             strategy=original.strategy,
         )
         both, forget = task.forget.join(task.retain), len(task.forget)
-        sample = forget + streams.choice(len(task.retain), self._kept(len(task.retain)))  # (M, kept)
-        drawn = torch.cat([torch.arange(forget, device=original.device).expand(len(original), -1), sample], dim=1)
-        total = self.epochs * -(-drawn.shape[1] // self.batch_size)
+        sample = forget + streams.choice(len(task.retain), self._sample_size(len(task.retain)))  # (M, s)
+        positions = torch.cat([torch.arange(forget, device=original.device).expand(len(original), -1), sample], dim=1)
+        total = self.epochs * -(-positions.shape[1] // self.batch_size)
         stepper = Stepper(original, total=total, lr=self.lr, optimizer="adam")
         yield stepper.snapshot()
         for _ in range(self.epochs):
-            for order in streams.epoch(drawn.shape[1], self.batch_size):  # (M, B)
-                chosen = drawn.gather(1, order)  # (M, B)
+            for order in streams.epoch(positions.shape[1], self.batch_size):  # (M, B)
+                chosen = positions.gather(1, order)  # (M, B)
                 x, _ = both.batch(chosen)
                 bad = (chosen < forget).unsqueeze(-1)  # (M, B, 1)
                 teacher = torch.where(bad, random.logits(x), original.logits(x))  # (M, B, C)
@@ -88,5 +86,5 @@ class BadTeaching(Unlearner):
                 stepper.step(imitate, x, teacher, seen=size, cost=cost, name="distillation loss")
                 yield stepper.snapshot()
 
-    def _kept(self, retain: int) -> int:
+    def _sample_size(self, retain: int) -> int:
         return max(1, round(self.share * retain))

@@ -20,7 +20,7 @@ from engine.task import ForgetTask
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Pictures that a method makes on its way, for one model: no part of the result, but worth seeing.
+    """Pictures that a method makes on its way, for one model; not part of the result.
 
     ``pictures`` float32 (K, n, c, h, w), normalised as the network takes them; row k was made for class ``classes[k]``.
     """
@@ -40,21 +40,21 @@ class Unlearner(Configured, abc.ABC):
     card: ClassVar[Card]
     order: ClassVar[int] = 100
     starts: ClassVar[str] = "original"
-    """Where step 0 stands: "original", "fresh" for weights that were never trained, or the knob that says which."""
+    """Where step 0 stands: "original", "fresh" for weights that were never trained, or the knob that decides."""
     reference: ClassVar[Literal["", "do nothing", "retrain", "partial retrain"]] = ""
     """What kind of reference it is, there to be compared with; empty for a method that is tried."""
     remedy: ClassVar[Mapping[str, Scalar]] = MappingProxyType({})
-    """Settings of the training that end a :meth:`misfit`, where some do: what a page offers to set with one press."""
+    """Settings of the training that end a :meth:`misfit`, where some do; a page offers to set them."""
     goes_on: ClassVar[bool] = False
     """Whether it can take a second request although it reads what was computed for the originals alone."""
     exhibits: ClassVar[str] = ""
-    """What :meth:`exhibit` shows, as in "the noise it learns"; empty where there is nothing to show."""
+    """What :meth:`exhibit` shows, as in "the noise it learns"; empty where it shows none."""
 
     def misfit(self, training: Training, architecture: Architecture) -> str | None:
         """Return in one sentence why it cannot work on originals trained like this and what to change, else None.
 
-        For what is impossible (a record that is not kept), not for what is merely off-label: the card's ``claims``
-        say that. Asked before a run.
+        Checked before a run, and only for what is impossible (a record that is not stored): what is merely off-label
+        is the card's ``claims``.
         """
         del training, architecture
         return None
@@ -76,7 +76,7 @@ class Unlearner(Configured, abc.ABC):
 
         Exact, not a guess: the last snapshot's ``cost`` equals it. ``forget`` and ``retain`` are numbers of examples.
         Where chance decides what must be done (which shards hold the forgotten), the mean over that chance.
-        Only under early stopping do methods that train anew cost less than that, as they end when they end.
+        Under early stopping it is a bound: methods that train anew may stop before.
         """
 
     @abc.abstractmethod
@@ -93,6 +93,6 @@ class Unlearner(Configured, abc.ABC):
         At most ``most`` for each class.
 
         Raises:
-            NotImplementedError: this method has none; ``exhibits`` says so before.
+            NotImplementedError: this method has none; its ``exhibits`` is empty.
         """
         raise NotImplementedError(f"{self.key} has no pictures to show")

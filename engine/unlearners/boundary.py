@@ -28,7 +28,7 @@ BatchSize = Annotated[int, Knob("batch size", "Examples per step.", low=1, high=
 Momentum = Annotated[float, Knob("momentum", "SGD momentum.", low=0, high=0.999, advanced=True)]
 PAPER = "Boundary Unlearning: Rapid Forgetting of Deep Networks via Shifting the Decision Boundary"
 NEIGHBOUR_COST = INPUT_COST + FORWARD
-"""Cost of one neighbour label: a gradient to the pixels, and a second look."""
+"""Cost of one neighbour label: a gradient to the pixels, and another forward pass."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,6 @@ class BoundaryExpand(Unlearner):
     batch_size: BatchSize = 64
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
-        """Return 3 forward-equivalents per forget example and epoch."""
         return 3.0 * forget * self.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
@@ -132,32 +131,32 @@ class BoundaryExpand(Unlearner):
         total = self.epochs * forget.steps(self.batch_size)
         stepper = Stepper(widened(original, seed=seed), total=total, lr=self.lr, momentum=self.momentum)
 
-        def seen() -> Snapshot:
+        def snapshot() -> Snapshot:
             wide = stepper.snapshot()
             return replace(wide, ensemble=cut(wide.ensemble, net))
 
-        yield seen()
+        yield snapshot()
         for _ in range(self.epochs):
             for order in streams.epoch(len(forget), self.batch_size):  # (M, B)
                 size = order.shape[1]
                 shadow = torch.full_like(order, net.classes)  # (M, B)
                 cost = size * (FORWARD + BACKWARD)
                 stepper.step(cross_entropy, forget.pictures(order), shadow, seen=size, cost=cost, name="shadow loss")
-                yield seen()
+                yield snapshot()
 
 
 def nearest_wrong(original: Ensemble, images: Images, epsilon: float) -> Tensor:
     """Return the nearest wrong class of every picture as each model sees it: labels (M, n), never the true one.
 
-    x' = x + epsilon sign(grad_x CE(f(x), y)), kept a valid picture; of the wrong classes the one with the largest logit
-    at x' is the neighbour. ``epsilon`` is in input units, pixels from 0 to 1; pictures are normalised, so the step in
-    each channel is epsilon / std. A row of a table moves by ``epsilon`` standard deviations, as far as it likes. Cost:
+    x' = x + epsilon sign(grad_x CE(f(x), y)), clipped to a valid picture; the wrong class with the largest logit at x'
+    is the neighbour. ``epsilon`` is in input units, pixels from 0 to 1; pictures are normalised, so the step in
+    each channel is epsilon / std. A row of a table moves by ``epsilon`` standard deviations and is not clipped. Cost:
     3 forward-equivalents per picture. Source: Boundary Unlearning (shrink).
     """
     if original.strategy == "looped" and len(original) > 1:
         return torch.cat([nearest_wrong(original[m : m + 1], images, epsilon) for m in range(len(original))])
     low, high = -images.mean / images.std, (1 - images.mean) / images.std  # (c, 1, 1): black and white, normalised
-    found = []
+    labels = []
     for span in original.spans(len(images)):
         y = images.y[span]
         x = images.pictures(span).expand(len(original), -1, -1, -1, -1)  # (M, B, c, h, w)
@@ -169,8 +168,8 @@ def nearest_wrong(original: Ensemble, images: Images, epsilon: float) -> Tensor:
             attacked = torch.maximum(torch.minimum(attacked, high), low)
         logits = original.logits(attacked)  # (M, B, C)
         true = y.expand(len(original), -1).unsqueeze(-1)  # (M, B, 1)
-        found.append(logits.scatter(-1, true, float("-inf")).argmax(-1))  # (M, B)
-    return torch.cat(found, dim=1)  # (M, n)
+        labels.append(logits.scatter(-1, true, float("-inf")).argmax(-1))  # (M, B)
+    return torch.cat(labels, dim=1)  # (M, n)
 
 
 def widened(original: Ensemble, *, seed: int) -> Ensemble:
@@ -195,7 +194,7 @@ def widened(original: Ensemble, *, seed: int) -> Ensemble:
 
 
 def cut(wide: Ensemble, net: Net) -> Ensemble:
-    """Return the models without the classes that ``net`` does not have: what :func:`widened` added is gone."""
+    """Return the models without the classes that ``net`` does not have, which :func:`widened` added."""
     shapes = {name: weight.shape for name, weight in net.evaluation_skeleton.named_parameters()}
     params = {name: weight[:, : shapes[name][0]].contiguous() for name, weight in wide.params.items()}  # (M, ...)
     return replace(wide, net=net, params=params)

@@ -108,7 +108,7 @@ class DeltaGrad(Unlearner):
         epoch, at whose end every model has read each once.
         """
         record, training, forget = task.read("training record", original), task.training, task.forget
-        path, everything, kept = record.path(), task.retain.join(forget), len(task.retain)
+        path, everything, retained = record.path(), task.retain.join(forget), len(task.retain)
         sizes = _sizes(len(everything), training)
         options = {"label_smoothing": training.label_smoothing, "deviation": training.deviation}
         whole = functools.partial(cross_entropy, **options)
@@ -117,7 +117,7 @@ class DeltaGrad(Unlearner):
         yield stepper.snapshot()
         old, new = (_SGD(flatten(record.initial.params), training) for _ in range(2))
         curvature = QuasiHessian(new.weights, self.history)
-        for step, (batch, gone, weight) in enumerate(_batches(path, kept, training.batch_size)):
+        for step, (batch, forgotten, weight) in enumerate(_batches(path, retained, training.batch_size)):
             size = batch.shape[1]
             models = replace(record.initial, params=unflatten(new.weights, record.initial.params))
             saved = torch.from_numpy(path.gradients[step].copy()).to(batch.device)  # (M, P)
@@ -127,12 +127,12 @@ class DeltaGrad(Unlearner):
                 curvature.remember(change=change, bent=gradient - saved)
             else:
                 gradient = saved + curvature.times(change)
-            left = size - weight.sum(dim=1, keepdim=True)  # (M, 1)
+            remaining = size - weight.sum(dim=1, keepdim=True)  # (M, 1)
             rest = size * gradient  # (M, P)
-            if gone.shape[1]:
-                rest = rest - flatten(batch_gradient(models, single, *everything.batch(gone), weight))
+            if forgotten.shape[1]:
+                rest = rest - flatten(batch_gradient(models, single, *everything.batch(forgotten), weight))
             lr = learning_rate(training, step, len(sizes))
-            new.move(torch.where(left > 0, rest / left.clamp(min=1), 0.0), lr)
+            new.move(torch.where(remaining > 0, rest / remaining.clamp(min=1), 0.0), lr)
             old.move(saved, lr)
             read = self._read(step, sizes, len(forget), len(everything))
             place = unflatten(new.weights, record.initial.params)
@@ -162,21 +162,21 @@ class _SGD:
         self.weights = self.weights - lr * self._velocity
 
 
-def _batches(path: TrainingPath, kept: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _batches(path: TrainingPath, retained: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield of every step its examples (M, B), the forgotten ones among them (M, K), and which of those are (M, K).
 
     K is the most that any model has in the step, 0 if none has one; shorter rows are filled up with examples that
     weigh 0 where the others weigh 1.
     """
     for order in path.orders():  # (M, n)
-        column = (order >= kept).nonzero()[:, 1].view(len(order), -1)  # (M, F), rising along each row
-        found, at = order.gather(1, column), column // batch_size  # (M, F)
+        column = (order >= retained).nonzero()[:, 1].view(len(order), -1)  # (M, F), rising along each row
+        examples, at = order.gather(1, column), column // batch_size  # (M, F)
         for number, batch in enumerate(order.split(batch_size, dim=1)):  # (M, B)
             count = (at == number).sum(dim=1, keepdim=True)  # (M, 1)
             first = (at < number).sum(dim=1, keepdim=True)  # (M, 1)
             along = torch.arange(int(count.max()), device=order.device)  # (K,)
-            gone = found.gather(1, (first + along).clamp(max=found.shape[1] - 1))  # (M, K)
-            yield batch, gone, (along < count).float()
+            forgotten = examples.gather(1, (first + along).clamp(max=examples.shape[1] - 1))  # (M, K)
+            yield batch, forgotten, (along < count).float()
 
 
 def _sizes(n: int, training: Training) -> list[int]:

@@ -1,4 +1,4 @@
-"""Distillation on what is kept: the original teaches a student that never sees the forget set."""
+"""Distillation on the retain set: the original teaches a student that never sees the forget set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fisher forgetting: noise on the weights, most on those that what is kept does not need."""
+"""Fisher forgetting: noise on the weights, most on those that the retain set does not need."""
 
 from __future__ import annotations
 
@@ -62,11 +62,9 @@ class FisherForgetting(Unlearner):
     ] = 1e3  # fmt: skip
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
-        """Return 3 forward-equivalents per retain example."""
         return 3.0 * retain
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
-        """Yield the original and the noisy networks."""
         streams = Streams(seed, self.key, original.ids, original.device)
         stepper = Stepper(original, total=1, lr=0.0)
         yield stepper.snapshot()

@@ -25,7 +25,7 @@ Momentum = Annotated[float, Knob("momentum", "SGD momentum.", low=0, high=0.999,
 
 @dataclass(frozen=True)
 class GradientDescent(Unlearner):
-    """Go on training on the retain set only, hoping that the forget set fades (also: fine-tuning)."""
+    """Go on training on the retain set only, so that the forget set fades (also: fine-tuning)."""
 
     key = "gradient_descent"
     order = 10
@@ -48,11 +48,9 @@ class GradientDescent(Unlearner):
     momentum: Momentum = 0.9
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
-        """Return 3 forward-equivalents per retain example and epoch."""
         return 3.0 * retain * self.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
-        """Yield after each update on a retain batch."""
         streams = Streams(seed, self.key, original.ids, original.device)
         total = self.epochs * task.retain.steps(self.batch_size)
         stepper = Stepper(original, total=total, lr=self.lr, momentum=self.momentum)
@@ -87,12 +85,9 @@ class GradientAscent(Unlearner):
     batch_size: BatchSize = 64
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
-        """Return 3 forward-equivalents per forget example and epoch."""
         return 3.0 * forget * self.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
-        """Yield after each update on a forget batch."""
-
         def ascent(student: Student, x: Tensor, y: Tensor) -> Tensor:
             return -cross_entropy(student, x, y)
 

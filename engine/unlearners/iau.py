@@ -21,7 +21,7 @@ _EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class IAU(Unlearner):
-    """One step from both gradients at the original weights, with no Hessian and no second look (Eq. 8).
+    """One step from both gradients at the original weights, with no Hessian and no second pass (Eq. 8).
 
     Without ``correction`` it is the incremental approximation alone (Eq. 5), the first rung of the paper's ablation;
     with it, the second. The third, a loss that keeps gradients small, belongs to the original's training.

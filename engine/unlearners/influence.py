@@ -39,7 +39,7 @@ class Influence(Unlearner):
     L = CE(R) + w/2 |theta|^2. Newton's step on L from theta_0 is -(H + w I)^-1 (grad CE(R) + w theta_0), H the second
     derivative of CE(R) at theta_0; it lands on the retrain exactly where L is quadratic. Where theta_0 is a minimum
     of its own loss, grad CE(R) + w theta_0 = -|F|/|R| (grad CE(F) + w theta_0), which gives the influence form: it
-    moves by the share of F alone, and leaves be what the training left unfinished, as a retrain by the recipe would.
+    moves by the share of F alone, and keeps what the training left unfinished, as a retrain by the recipe would.
 
     Source: Certified Data Removal, section 3.1 (its sums are means here); LiSSA and conjugate gradients as in
     Understanding Black-box Predictions via Influence Functions (arXiv 1703.04730), section 3.
@@ -121,10 +121,10 @@ class Influence(Unlearner):
         steps = self.passes * (1 if self.solver == "cg" else retain.steps(self.batch_size))
         stepper = Stepper(original, total=steps, lr=0.0)
         yield stepper.snapshot()
-        wanted, first = self._wanted(original, task)
+        right, read = self._right_side(original, task)
         start = flatten(original.params)  # (M, P)
-        seen, cost = first, first * (FORWARD + BACKWARD)
-        for size, step in self._solve(original, task, wanted, seed):
+        seen, cost = read, read * (FORWARD + BACKWARD)
+        for size, step in self._solve(original, task, right, seed):
             place = unflatten(start + step, original.params)
             stepper.place(place, seen=seen + size, cost=cost + size * self._product_cost)
             seen, cost = 0, 0.0
@@ -134,8 +134,8 @@ class Influence(Unlearner):
     def _product_cost(self) -> float:
         return HESSIAN_COST if self.curvature == "hessian" else GAUSS_NEWTON_COST
 
-    def _wanted(self, original: Ensemble, task: ForgetTask) -> tuple[Tensor, int]:
-        """Return the right-hand side (M, P) and how many examples its gradient has read."""
+    def _right_side(self, original: Ensemble, task: ForgetTask) -> tuple[Tensor, int]:
+        """Return the right-hand side (M, P) and how many examples its gradient reads."""
         loss = functools.partial(
             cross_entropy, label_smoothing=task.training.label_smoothing, deviation=task.training.deviation
         )
@@ -144,7 +144,7 @@ class Influence(Unlearner):
         slope = flatten(mean_gradient(original, loss, images))  # (M, P)
         return factor * (slope + task.training.weight_decay * flatten(original.params)), len(images)
 
-    def _solve(self, original: Ensemble, task: ForgetTask, wanted: Tensor, seed: int) -> Iterator[tuple[int, Tensor]]:
+    def _solve(self, original: Ensemble, task: ForgetTask, right: Tensor, seed: int) -> Iterator[tuple[int, Tensor]]:
         """Yield (retain examples read, step so far (M, P)) after each iteration."""
         retain, added = task.retain, task.training.weight_decay + self.damping
         product = self._product(task.training)
@@ -153,15 +153,15 @@ class Influence(Unlearner):
             return flatten(over(product, original, unflatten(v, original.params), retain)) + added * v  # (M, P)
 
         if self.solver == "cg":
-            for step in conjugate_gradients(whole, wanted, self.passes):
+            for step in conjugate_gradients(whole, right, self.passes):
                 yield len(retain), step
             return
         streams = Streams(seed, self.key, original.ids, original.device)
-        step = wanted / self.scale
+        step = right / self.scale
         for _ in range(self.passes):
             for x, y in retain.epoch(streams, self.batch_size):
                 bent = flatten(product(original, unflatten(step, original.params), x, y))  # (M, P)
-                step = step + (wanted - bent - added * step) / self.scale
+                step = step + (right - bent - added * step) / self.scale
                 yield y.shape[1], step
 
     def _product(self, training: Training) -> BatchProduct:

@@ -110,12 +110,12 @@ class InstanceWise(Unlearner):
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
         """Return the attacks, the importance, 3 forward-equivalents per picture of a step, and the looks at F."""
-        made = forget * self.attacks
-        steps = self.epochs * -(-made // self.batch_size)
+        count = forget * self.attacks
+        steps = self.epochs * -(-count // self.batch_size)
         cycles, rest = divmod(steps, -(-forget // self.forget_batch_size))
         paired = cycles * forget + min(rest * self.forget_batch_size, forget)
         looks = (steps + 1) * forget * FORWARD if self.stop else 0.0
-        return self._before(forget) + (FORWARD + BACKWARD) * (self.epochs * made + paired) + looks
+        return self._before(forget) + (FORWARD + BACKWARD) * (self.epochs * count + paired) + looks
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         """Yield after each update; attacks and importance are counted with the first.
@@ -124,38 +124,38 @@ class InstanceWise(Unlearner):
             BadSetting: there is no room for the adversarial examples.
         """
         forget, models, count = task.forget, len(original), len(task.forget)
-        made = count * self.attacks
-        if models * made * forget.x[0].numel() > FLOATS:
+        attacks = count * self.attacks
+        if models * attacks * forget.x[0].numel() > FLOATS:
             raise BadSetting(f"{self.key}: too many adversarial examples at once; fewer attacks or a smaller chunk")
-        total = self.epochs * -(-made // self.batch_size)
+        total = self.epochs * -(-attacks // self.batch_size)
         stepper = Stepper(original, total=total, lr=self.lr, momentum=self.momentum)
         yield stepper.snapshot()
 
         streams = Streams(seed, self.key, original.ids, original.device)
-        sources = torch.arange(made, device=original.device) % count  # (A,)
+        sources = torch.arange(attacks, device=original.device) % count  # (A,)
         targets = streams.wrong_labels(forget.y[sources], task.net.classes)  # (M, A)
         attacked = attack(
-            original, forget.take(sources), targets, streams.normal(made, *task.net.shape),
+            original, forget.take(sources), targets, streams.normal(attacks, *task.net.shape),
             radius=self.radius, steps=self.attack_steps, rate=self.attack_rate,
         )  # (M, A, c, h, w)  # fmt: skip
         sign = -1.0 if self.goal == "misclassify" else 1.0
         labels = forget.y.expand(models, -1) if sign < 0 else streams.wrong_labels(forget.y, task.net.classes)  # (M, F)
         start = flatten(original.params)  # (M, P)
-        held = flatten(unimportance(original, forget)) if self.strength else torch.zeros_like(start)  # (M, P)
+        hold = flatten(unimportance(original, forget)) if self.strength else torch.zeros_like(start)  # (M, P)
         stepper.cost += self._before(count)
 
         def objective(
-            student: Student, x: Tensor, y: Tensor, x_forget: Tensor, y_forget: Tensor, start: Tensor, held: Tensor,
+            student: Student, x: Tensor, y: Tensor, x_forget: Tensor, y_forget: Tensor, start: Tensor, hold: Tensor,
             going: Tensor,
         ) -> Tensor:  # fmt: skip
             share = len(y) / (len(y) + len(y_forget))
             # One pass for both, so that batch norm never takes its statistics from the few pictures of F alone.
             log_p = log_probabilities(student(torch.cat([x, x_forget])))  # (C, B + b)
             losses = -log_p.gather(0, torch.cat([y, y_forget]).unsqueeze(0)).squeeze(0)  # (B + b,)
-            kept, wanted = share * losses[: len(y)].mean(), (1 - share) * sign * losses[len(y) :].mean()
+            on_attacks, on_forget = share * losses[: len(y)].mean(), (1 - share) * sign * losses[len(y) :].mean()
             weights = torch.cat([weight.flatten() for weight in student.params.values()])  # (P,)
-            penalty = self.strength / 2 * (held * (weights - start).square()).sum()
-            return going * (kept + wanted + penalty)
+            penalty = self.strength / 2 * (hold * (weights - start).square()).sum()
+            return going * (on_attacks + on_forget + penalty)
 
         now = original
         going = torch.ones(models, dtype=torch.bool, device=original.device)  # (M,)
@@ -165,12 +165,12 @@ class InstanceWise(Unlearner):
         beside = _forever(streams, count, self.forget_batch_size)
         model = torch.arange(models, device=original.device).unsqueeze(1)  # (M, 1)
         for _ in range(self.epochs):
-            for order in streams.epoch(made, self.batch_size):  # (M, B)
+            for order in streams.epoch(attacks, self.batch_size):  # (M, B)
                 chosen = next(beside)  # (M, b)
                 size = order.shape[1] + chosen.shape[1]
                 stepper.step(
                     objective, attacked[model, order], targets.gather(1, order), forget.pictures(chosen),
-                    labels.gather(1, chosen), start, held, going.float(),
+                    labels.gather(1, chosen), start, hold, going.float(),
                     seen=size, cost=size * (FORWARD + BACKWARD), name="objective",
                 )  # fmt: skip
                 now = _moved(going, stepper.ensemble, now)
@@ -185,7 +185,7 @@ class InstanceWise(Unlearner):
         return attacks + (forget * IMPORTANCE_COST if self.strength else 0.0)
 
     def _reached(self, ensemble: Ensemble, forget: Images, labels: Tensor) -> Tensor:
-        """Return which models (M,) answer every picture of F as wanted, in evaluation mode; ``labels`` is (M, F)."""
+        """Return which models (M,) have reached the goal on all of F, in evaluation mode; ``labels`` is (M, F)."""
         reached = torch.ones(len(ensemble), dtype=torch.bool, device=ensemble.device)  # (M,)
         for span in ensemble.spans(len(forget)):
             answers = ensemble.logits_shared(forget.pictures(span)).argmax(-1)  # (M, B)
@@ -202,7 +202,7 @@ def attack(
     Projected gradient descent of the cross-entropy to the target, in pixels from 0 to 1: each step has length ``rate``
     along the gradient, and ends in a valid picture no further than ``radius`` (Euclidean) from its source. It begins
     ``radius`` away along ``noise`` (M, A, c, h, w). The networks are in evaluation mode. Rows of a table are attacked
-    in standard deviations and may go as far out as the radius lets them.
+    in standard deviations and are bounded by the radius alone.
 
     Cost: 2 forward-equivalents per picture and step.
     """
@@ -210,7 +210,7 @@ def attack(
         parts = [slice(0, len(original))]
     else:
         parts = [slice(m, m + 1) for m in range(len(original))]
-    found = []
+    attacked = []
     for part in parts:
         models, rows = original[part], []
         for span in models.spans(len(images)):
@@ -218,8 +218,8 @@ def attack(
             begin = source + radius * noise[part, span] / _length(noise[part, span])  # (M, B, c, h, w)
             begin = _valid(begin, images)
             rows.append(_descend(models, images, source, begin, targets[part, span], radius, steps, rate))
-        found.append(torch.cat(rows, dim=1))
-    return torch.cat(found)  # (M, A, c, h, w)
+        attacked.append(torch.cat(rows, dim=1))
+    return torch.cat(attacked)  # (M, A, c, h, w)
 
 
 def unimportance(ensemble: Ensemble, images: Images) -> dict[str, Tensor]:
@@ -253,18 +253,18 @@ def _descend(
 ) -> Tensor:
     """Take pictures from ``begin`` (M, B, c, h, w) towards ``targets`` (M, B), near ``source`` (B, c, h, w)."""
 
-    def seen(x: Tensor) -> Tensor:
+    def normalised(x: Tensor) -> Tensor:
         return x if images.tabular else (x - images.mean) / images.std
 
     def loss(network: Student, x: Tensor, y: Tensor) -> Tensor:
         # Summed, not averaged: each picture is its own problem.
-        return len(y) * cross_entropy(network, seen(x), y)
+        return len(y) * cross_entropy(network, normalised(x), y)
 
     x = _near(begin, source, radius)
     for _ in range(steps):
         gradient = input_gradient(models, loss, x, targets)
         x = _near(_valid(x - rate * gradient / _length(gradient), images), source, radius)
-    return seen(x)
+    return normalised(x)
 
 
 def _valid(x: Tensor, images: Images) -> Tensor:

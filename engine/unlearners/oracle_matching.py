@@ -61,16 +61,16 @@ class OracleMatching(Unlearner):
 
         oracle_logits: OracleLogits = task.read("oracle outputs", original)
         streams = Streams(seed, self.key, original.ids, original.device)
-        forgotten, kept = len(task.forget), len(task.retain)
-        drawn = round(self.retain_share * kept)
+        forgotten, retained = len(task.forget), len(task.retain)
+        sampled = round(self.retain_share * retained)
         both = task.forget.join(task.retain)  # forget first, then retain
         forget = torch.arange(forgotten, device=original.device).expand(len(original), forgotten)  # (M, F)
-        size = forgotten + drawn
+        size = forgotten + sampled
         total = self.epochs * -(-size // self.batch_size)
         stepper = Stepper(original, total=total, lr=self.lr, optimizer=self.optimizer)
         yield stepper.snapshot()
         for _ in range(self.epochs):
-            fresh = forgotten + streams.choice(kept, drawn)  # (M, R')
+            fresh = forgotten + streams.choice(retained, sampled)  # (M, R')
             positions = torch.cat([forget, fresh], dim=1)  # (M, F + R')
             for order in streams.epoch(size, self.batch_size):  # (M, B)
                 x, _ = both.batch(positions.gather(1, order))

@@ -37,7 +37,6 @@ class DoNothing(Unlearner):
     )
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
-        """Return zero."""
         return 0.0
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:  # noqa: ARG002

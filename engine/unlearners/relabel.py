@@ -52,11 +52,9 @@ class RandomLabels(Unlearner):
     batch_size: BatchSize = 64
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
-        """Return 3 forward-equivalents per example and epoch."""
         return 3.0 * (forget + retain) * self.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
-        """Yield after each update."""
         streams = Streams(seed, self.key, original.ids, original.device)
         both = task.forget.join(task.retain)
         stepper = Stepper(
@@ -100,7 +98,6 @@ class Amnesiac(Unlearner):
         return 3.0 * (self.copies * forget + retain) * self.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
-        """Yield after each update."""
         streams = Streams(seed, self.key, original.ids, original.device)
         copies = task.forget
         for _ in range(self.copies - 1):
@@ -191,10 +188,10 @@ def _relabelled(
         for order in streams.epoch(len(both), batch_size):  # (M, B)
             x, y = both.batch(order)
             if labels is None:
-                drawn = streams.wrong_labels(y, classes)  # (M, B)
+                wrong = streams.wrong_labels(y, classes)  # (M, B)
             else:
-                drawn = labels.gather(1, order.clamp(max=relabelled - 1))  # (M, B)
-            y = torch.where(order < relabelled, drawn, y)  # (M, B)
+                wrong = labels.gather(1, order.clamp(max=relabelled - 1))  # (M, B)
+            y = torch.where(order < relabelled, wrong, y)  # (M, B)
             size = order.shape[1]
             stepper.step(cross_entropy, x, y, seen=size, cost=size * (FORWARD + BACKWARD), name="relabelled loss")
             yield stepper.snapshot()

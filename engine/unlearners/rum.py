@@ -112,8 +112,8 @@ class RUM(Unlearner):
         for number, waiting in self._turns(len(size)):
             method = self._method(lowest=number == 0)
             if method is not None:
-                kept = retain + sum(size[i] for i in waiting)
-                cost += method.planned_cost(forget=size[number], retain=kept, training=training)
+                retained = retain + sum(size[i] for i in waiting)
+                cost += method.planned_cost(forget=size[number], retain=retained, training=training)
         return cost
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
@@ -125,16 +125,16 @@ class RUM(Unlearner):
         for turn, (number, waiting) in enumerate(self._turns(len(groups))):
             method = self._method(lowest=number == 0)
             if method is not None:
-                kept = torch.cat([none, *(groups[i] for i in waiting)])  # (k,)
-                part = task.part(groups[number], kept=kept, reads=method.card.reads)
+                also_retain = torch.cat([none, *(groups[i] for i in waiting)])  # (k,)
+                part = task.part(groups[number], also_retain=also_retain, reads=method.card.reads)
                 runs.append((method, part, derive(seed, "rum:group", turn) if turn else seed))
-        # How many steps a run will make is what it says before its first; one model says the same as all.
-        total = sum(next(method.unlearn(original[:1], part, seed=own)).total for method, part, own in runs)
+        # A run's first snapshot holds its number of steps, which is the same for one model as for all.
+        total = sum(next(method.unlearn(original[:1], part, seed=run_seed)).total for method, part, run_seed in runs)
         last = Snapshot(original, 0, total, 0, 0.0, {})
         yield last
-        for method, part, own in runs:
+        for method, part, run_seed in runs:
             before = last
-            run = method.unlearn(before.ensemble.clone(), part, seed=own)
+            run = method.unlearn(before.ensemble.clone(), part, seed=run_seed)
             next(run)  # its step 0 is where the one before it ended
             for here in run:
                 step, seen, cost = before.step + here.step, before.seen + here.seen, before.cost + here.cost
@@ -142,7 +142,7 @@ class RUM(Unlearner):
                 yield last
 
     def _method(self, *, lowest: bool) -> Unlearner | None:
-        """Return what is applied to a group, ``None`` for nothing.
+        """Return the method that is applied to a group, ``None`` where none is.
 
         Raises:
             BadSetting: the method does not take this learning rate or so many epochs.
@@ -150,10 +150,10 @@ class RUM(Unlearner):
         key = self.low if lowest and self.low != "same" else self.base
         if key == "nothing":
             return None
-        given = {name: value for name, value in (("lr", self.lr), ("epochs", self.epochs)) if value}
-        return make_unlearner({"key": key, **given})
+        settings = {name: value for name, value in (("lr", self.lr), ("epochs", self.epochs)) if value}
+        return make_unlearner({"key": key, **settings})
 
     def _turns(self, groups: int) -> list[tuple[int, list[int]]]:
-        """Return each group's number, 0 being the least memorised, with those that are kept meanwhile; in turn."""
+        """Return, in turn, each group's number, 0 the least memorised, with the groups that are retained meanwhile."""
         order = list(range(groups)) if self.sequence == "low_to_high" else list(range(groups))[::-1]
         return [(number, order[turn + 1 :] if self.waiting == "kept" else []) for turn, number in enumerate(order)]

@@ -19,9 +19,9 @@ from engine.unlearners.base import Unlearner
 class SISA(Unlearner):
     """Retrain the shards that hold forgotten pictures, each from its last slice without one; the others stay.
 
-    The work was done when the original was trained: each shard's network is kept after every slice. What is forgotten
-    is never looked at, only which pictures remain. The result is the network that training on them with the same seed
-    gives.
+    The work was done when the original was trained: each shard's network is stored after every slice. The forgotten
+    pictures are never read, only which pictures remain. The result is the network that training on them with the
+    same seed gives.
     """
 
     key = "sisa"

@@ -1,4 +1,4 @@
-"""L1-sparse unlearning: go on training on what is kept, with a penalty that thins the weights out."""
+"""L1-sparse unlearning: go on training on the retain set, with a penalty that thins the weights out."""
 
 from __future__ import annotations
 
@@ -49,12 +49,9 @@ class L1Sparse(Unlearner):
     batch_size: Annotated[int, Knob("batch size", "Examples per step.", low=1, high=4096, advanced=True)] = 64
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
-        """Return 3 forward-equivalents per retain example and epoch."""
         return 3.0 * retain * self.epochs
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
-        """Yield after each update on a retain batch."""
-
         def objective(student: Student, x: Tensor, y: Tensor, gamma: Tensor) -> Tensor:
             weights = torch.stack([weight.abs().sum() for weight in student.params.values()])  # (layers,)
             return cross_entropy(student, x, y) + gamma * weights.sum()
@@ -66,8 +63,8 @@ class L1Sparse(Unlearner):
         for _ in range(self.epochs):
             for x, y in task.retain.epoch(streams, self.batch_size):
                 size = y.shape[1]
-                left = max(0.0, 1 - stepper.step_count / ((1 - self.free) * total))
-                gamma = torch.full((len(original),), self.gamma * left, device=original.device)  # (M,)
+                remaining = max(0.0, 1 - stepper.step_count / ((1 - self.free) * total))
+                gamma = torch.full((len(original),), self.gamma * remaining, device=original.device)  # (M,)
                 cost = size * (FORWARD + BACKWARD)
                 stepper.step(objective, x, y, gamma, seen=size, cost=cost, name="penalised loss")
                 yield stepper.snapshot()

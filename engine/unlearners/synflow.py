@@ -1,4 +1,4 @@
-"""Prune, then unlearn: thin the original out by synaptic flow, then go on training on what is kept."""
+"""Prune, then unlearn: thin the original out by synaptic flow, then go on training on the retain set."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ class SynFlow(Unlearner):
         streams = Streams(seed, self.key, original.ids, original.device)
         total = 1 + self.epochs * task.retain.steps(self.batch_size)
         yield Stepper(original, total=total, lr=0.0).snapshot()
-        kept = prune(original, self.ratio, self.rounds)
-        pruned = replace(original, params={k: v * kept[k] for k, v in original.params.items()})
+        mask = prune(original, self.ratio, self.rounds)
+        pruned = replace(original, params={k: v * mask[k] for k, v in original.params.items()})
         # The stepper holds what may not move at its start, so it starts from the pruned networks: there it is zero.
-        stepper = Stepper(pruned, total=total, lr=self.lr, optimizer="adam", movable=kept)
+        stepper = Stepper(pruned, total=total, lr=self.lr, optimizer="adam", movable=mask)
         stepper.place(pruned.params, seen=self.rounds, cost=self.rounds * (FORWARD + BACKWARD))
         yield stepper.snapshot()
         for _ in range(self.epochs):
@@ -88,7 +88,7 @@ class SynFlow(Unlearner):
 
 
 def prune(ensemble: Ensemble, ratio: float, rounds: int) -> dict[str, Tensor]:
-    """Return which weights SynFlow keeps: bool (M, ...) for every parameter, True wherever it does not prune.
+    """Return which weights SynFlow keeps: bool (M, ...) for every parameter, True where it does not prune.
 
     After round k of n the share (1 - ratio)^(k / n) of the prunable weights is left, rounded to whole weights; the
     smallest scores of the whole network go, equal ones in the order of the weights. No data are read.
@@ -99,15 +99,15 @@ def prune(ensemble: Ensemble, ratio: float, rounds: int) -> dict[str, Tensor]:
         masks = [prune(ensemble[m : m + 1], ratio, rounds) for m in range(len(ensemble))]
         return {k: torch.cat([mask[k] for mask in masks]) for k in masks[0]}  # (M, ...)
     names = prunable(ensemble.net)
-    kept = {k: torch.ones_like(v, dtype=torch.bool) for k, v in ensemble.params.items()}
-    count = sum(kept[k][0].numel() for k in names)
-    for done in range(1, rounds + 1):
-        scores = synaptic_flow(replace(ensemble, params={k: v * kept[k] for k, v in ensemble.params.items()}))
-        # Weights that are gone come first, so that none comes back where others, cut off by now, score zero as well.
-        flat = torch.cat([scores[n].masked_fill(~kept[n], -1.0).flatten(1) for n in names], dim=1)  # (M, prunable)
-        left = round(count * (1 - ratio) ** (done / rounds))
-        kept |= _parted(~_smallest(flat, count - left), names, kept)
-    return kept
+    unpruned = {k: torch.ones_like(v, dtype=torch.bool) for k, v in ensemble.params.items()}
+    count = sum(unpruned[k][0].numel() for k in names)
+    for number in range(1, rounds + 1):
+        scores = synaptic_flow(replace(ensemble, params={k: v * unpruned[k] for k, v in ensemble.params.items()}))
+        # Pruned weights come first, so that none comes back where others, cut off by now, score zero as well.
+        flat = torch.cat([scores[n].masked_fill(~unpruned[n], -1.0).flatten(1) for n in names], dim=1)  # (M, prunable)
+        remaining = round(count * (1 - ratio) ** (number / rounds))
+        unpruned |= _split_like(~_smallest(flat, count - remaining), names, unpruned)
+    return unpruned
 
 
 def synaptic_flow(ensemble: Ensemble) -> dict[str, Tensor]:
@@ -149,7 +149,7 @@ def _smallest(scores: Tensor, count: int) -> Tensor:
     return below | (equal & (equal.cumsum(dim=1) <= count - below.sum(dim=1, keepdim=True)))
 
 
-def _parted(flat: Tensor, names: list[str], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _split_like(flat: Tensor, names: list[str], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the columns of ``flat`` (M, n) in the shapes of ``like``'s tensors (M, ...) of these names."""
     parts = flat.split([like[name][0].numel() for name in names], dim=1)
     return {name: part.view_as(like[name]) for name, part in zip(names, parts, strict=True)}

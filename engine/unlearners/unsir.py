@@ -80,8 +80,8 @@ class UNSIR(Unlearner):
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
         """Return 2 forward-equivalents per noise picture and noise step, 3 per picture and epoch of both phases."""
-        shown, learned, kept = self._sizes(forget, retain)
-        passes = self.impair_epochs * (shown + kept) + self.repair_epochs * kept
+        shown, learned, sampled = self._sizes(forget, retain)
+        passes = self.impair_epochs * (shown + sampled) + self.repair_epochs * sampled
         return learned * self.noise_steps * INPUT_COST + 3.0 * passes
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
@@ -90,11 +90,11 @@ class UNSIR(Unlearner):
         Raises:
             BadSetting: there are more classes to forget than noise pictures.
         """
-        classes, retain = task.forget.y.unique(), task.retain  # (K,): the forget set's pictures are never looked at
-        shown, learned, kept = self._sizes(len(task.forget), len(retain))
-        self._enough(learned, len(classes))
-        impair_steps = -(-(shown + kept) // self.batch_size) * self.impair_epochs
-        repair_steps = -(-kept // self.batch_size) * self.repair_epochs
+        classes, retain = task.forget.y.unique(), task.retain  # (K,): the forget set's pictures are never read
+        shown, learned, sampled = self._sizes(len(task.forget), len(retain))
+        self._check_count(learned, len(classes))
+        impair_steps = -(-(shown + sampled) // self.batch_size) * self.impair_epochs
+        repair_steps = -(-sampled // self.batch_size) * self.repair_epochs
         total = impair_steps + repair_steps
         impair = Stepper(original, total=total, lr=self.impair_lr, optimizer=self.optimizer)
         yield impair.snapshot()
@@ -102,15 +102,15 @@ class UNSIR(Unlearner):
         label, noise = self._noise(original, classes, learned, seed)  # (T,), (M, T, c, h, w)
         impair.cost += learned * self.noise_steps * INPUT_COST
         streams = Streams(seed, self.key, original.ids, original.device)
-        sample = streams.choice(len(retain), kept)  # (M, kept)
+        sample = streams.choice(len(retain), sampled)  # (M, s)
         models = torch.arange(len(original), device=original.device).unsqueeze(1)  # (M, 1)
         for _ in range(self.impair_epochs):
-            for order in streams.epoch(shown + kept, self.batch_size):  # (M, B)
+            for order in streams.epoch(shown + sampled, self.batch_size):  # (M, B)
                 x, y = retain.batch(sample.gather(1, (order - shown).clamp(min=0)))
-                # Spread over all that were learned, in step: in turn, the first classes would be shown more often.
-                made, picture = order < shown, order.clamp(max=shown - 1) * learned // shown  # (M, B)
-                x = torch.where(made[..., None, None, None], noise[models, picture], x)  # (M, B, c, h, w)
-                y = torch.where(made, label[picture], y)  # (M, B)
+                # Spread evenly over all learned pictures: taken in turn, the first classes would be shown more often.
+                is_noise, picture = order < shown, order.clamp(max=shown - 1) * learned // shown  # (M, B)
+                x = torch.where(is_noise[..., None, None, None], noise[models, picture], x)  # (M, B, c, h, w)
+                y = torch.where(is_noise, label[picture], y)  # (M, B)
                 size = order.shape[1]
                 impair.step(cross_entropy, x, y, seen=size, cost=size * (FORWARD + BACKWARD), name="impair loss")
                 yield impair.snapshot()
@@ -118,7 +118,7 @@ class UNSIR(Unlearner):
         repair = Stepper(impair.ensemble, total=total, lr=self.repair_lr, optimizer=self.optimizer)
         repair.step_count, repair.seen, repair.cost = impair.step_count, impair.seen, impair.cost
         for _ in range(self.repair_epochs):
-            for order in streams.epoch(kept, self.batch_size):  # (M, B)
+            for order in streams.epoch(sampled, self.batch_size):  # (M, B)
                 x, y = retain.batch(sample.gather(1, order))
                 size = order.shape[1]
                 repair.step(cross_entropy, x, y, seen=size, cost=size * (FORWARD + BACKWARD), name="repair loss")
@@ -128,7 +128,7 @@ class UNSIR(Unlearner):
         """Return the noise that the first model is taught: at most ``most`` pictures for each class to forget."""
         classes = task.forget.y.unique()  # (K,)
         _, learned, _ = self._sizes(len(task.forget), len(task.retain))
-        self._enough(learned, len(classes))
+        self._check_count(learned, len(classes))
         label, noise = self._noise(original[:1], classes, learned, seed)  # (T,), (1, T, c, h, w)
         each = min(most, learned // len(classes))
         rows = torch.stack([noise[0][label == c][:each] for c in classes])  # (K, n, c, h, w)
@@ -140,7 +140,7 @@ class UNSIR(Unlearner):
         steps, lr, penalty = self.noise_steps, self.noise_lr, self.penalty
         return label, learn_noise(original, label, seed=seed, steps=steps, lr=lr, penalty=penalty)
 
-    def _enough(self, learned: int, classes: int) -> None:
+    def _check_count(self, learned: int, classes: int) -> None:
         if learned < classes:
             raise BadSetting(f"{self.key}: {learned} noise pictures are too few for {classes} classes to forget")
 

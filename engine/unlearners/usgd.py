@@ -31,7 +31,7 @@ class USGD(Unlearner):
     key = "usgd"
     order = 16
     remedy = MappingProxyType({"shards": 1, "slices": 1})
-    goes_on = True  # each picture's part of the training is a term of a sum, whatever was taken back before it
+    goes_on = True  # each picture's part of the training is a term of a sum, independent of what was taken back before
     card = Card(
         name="Unrolling SGD",
         summary="Adds back what the forgotten pictures' gradients took away during training, all at once.",
@@ -66,7 +66,6 @@ class USGD(Unlearner):
         return None
 
     def planned_cost(self, *, forget: int, retain: int, training: Training) -> float:  # noqa: ARG002
-        """Return 3 forward-equivalents per forget example."""
         return 3.0 * forget
 
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:  # noqa: ARG002
@@ -75,9 +74,9 @@ class USGD(Unlearner):
         yield stepper.snapshot()
         record, forget = task.read("training record", original), task.forget
         recipe = task.training
-        taken = weighted_gradient(
+        gradient = weighted_gradient(
             record.initial, forget, record.used, label_smoothing=recipe.label_smoothing, deviation=recipe.deviation
         )
-        moved = {k: v + self.scale * taken[k] for k, v in original.params.items()}
+        moved = {k: v + self.scale * gradient[k] for k, v in original.params.items()}
         stepper.place(moved, seen=len(forget), cost=len(forget) * (FORWARD + BACKWARD))
         yield stepper.snapshot()

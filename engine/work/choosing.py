@@ -13,7 +13,7 @@ from engine.forget import make_selector
 from engine.forget.base import Scene, identity
 from engine.forget.sequence import next_set, together
 from engine.jobs import Hooks, Job
-from engine.prerequisites import Reading, wanted
+from engine.prerequisites import Reading, prerequisites_of
 from engine.seeds import derive
 from engine.specs import ForgetSet, TableSpec
 from engine.store import Artefact, Store
@@ -21,7 +21,7 @@ from engine.stored import load_data, removed, through
 
 
 def data(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:  # noqa: ARG001
-    """Decode the data set of a recipe and note its name, hash, classes, shape and sizes."""
+    """Decode the data set of a recipe and store its name, hash, classes, shape and sizes."""
     loaded = load_data(store, job.inputs["dataset"], None, hooks)
     with artefact.write(job.part) as out:
         out.json(
@@ -48,7 +48,7 @@ def table(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torc
 
 
 def _table(loaded: ImageData) -> dict[str, Any]:
-    """Return what else there is to say of a table: what its points are called, its columns, how it was read."""
+    """Return what a table adds to its info: what its points are called, its columns, how it was read."""
     if not loaded.tabular:
         return {}
     columns = [[column.name, list(column.categories)] for column in loaded.columns]
@@ -56,7 +56,7 @@ def _table(loaded: ImageData) -> dict[str, Any]:
 
 
 def forget(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
-    """Let the selector choose: store ``indices`` int64 (F,), and ``earlier`` (E,) at a later request."""
+    """Choose the forget set: store ``indices`` int64 (F,), and ``earlier`` (E,) at a later request."""
     spec = job.about(ForgetSet)
     data = load_data(store, job.inputs["dataset"], spec.data, hooks)
     selector = make_selector(spec.selector.to_json())
@@ -77,7 +77,7 @@ def forget(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: tor
                 device=device,
             )
         )
-        for one in wanted(selector)
+        for one in prerequisites_of(selector)
     }
     arrays = {word: x.cpu().numpy() if isinstance(x, torch.Tensor) else x for word, x in read.items()}
     scene = Scene(data, features, margins, arrays)

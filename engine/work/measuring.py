@@ -23,19 +23,19 @@ def evaluation(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device:
     measured: dict[str, np.ndarray] = {}
     metas: dict[str, dict[str, Any]] = {}
     for name, ensemble in spec.ensembles.items():
-        made = ensemble.artefact(store)
-        stored = [made.read(part) for part in parts]
+        chunks = ensemble.artefact(store)
+        stored = [chunks.read(part) for part in parts]
         for what in ("margins", "correct"):
             measured[f"{name}_{what}"] = np.concatenate([p.array(what) for p in stored])  # (M, P)
         metas[name] = _total([p.json("meta") for p in stored], [len(p.array("margins")) for p in stored])
     train_size, points = job.inputs["train"], measured["oracle_margins"].shape[1]
     forget, earlier = removed(store, job.inputs["forget"])  # (F,), (E,)
-    kept = np.setdiff1d(np.arange(train_size), np.union1d(forget, earlier))
+    retain = np.setdiff1d(np.arange(train_size), np.union1d(forget, earlier))
     evidence = Evidence(
         **measured,
         points={
             "forget": forget,
-            "retain": kept,
+            "retain": retain,
             "test": np.arange(train_size, points),
             **({EARLIER: earlier} if len(earlier) else {}),
         },

@@ -25,7 +25,7 @@ with the noise of a clock would make two runs of one recipe differ in their last
 
 
 def probe(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
-    """Time a few training steps of a chunk, stacked and looped; note which is faster, how fast, and its memory."""
+    """Time a few training steps of a chunk, stacked and looped; store which is faster, how fast, and its memory."""
     spec = job.about(Probe)
     data = load_data(store, job.inputs["dataset"], None, hooks)
     net = net_of(spec.model, spec.training, data)
@@ -72,7 +72,7 @@ def probe(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torc
 
 
 def _reset_peak(device: torch.device) -> None:
-    """Begin to measure peak memory afresh; where the system has no way to, peaks count from the process's start."""
+    """Begin to measure peak memory afresh; where the system cannot, peaks count from the process's start."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -87,6 +87,6 @@ def _peak(device: torch.device) -> int:
     with contextlib.suppress(OSError, ValueError, StopIteration, IndexError):
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-    import resource  # not on Windows, which has no answer here
+    import resource  # not on Windows, which has no such number
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

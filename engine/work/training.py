@@ -61,14 +61,14 @@ def trained(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: to
 
 
 class _PathFile:
-    """Takes the gradients (M, P) of one step after the other into a nameless file: they may not fit into memory."""
+    """Writes the gradients (M, P) of one step after the other to a nameless file: they may not fit into memory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._shape: tuple[int, ...] = ()
         self._steps = 0
         with plain_words("keep the trajectory", folder):
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as this does
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as this object
 
     def __call__(self, gradients: Tensor) -> None:
         with plain_words("keep the trajectory", self._folder):

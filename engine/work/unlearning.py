@@ -12,7 +12,7 @@ from engine.data.base import ImageData
 from engine.ensemble import Ensemble
 from engine.images import Images
 from engine.jobs import Hooks, Job, followed
-from engine.prerequisites import Prerequisite, Reading, wanted
+from engine.prerequisites import Prerequisite, Reading, prerequisites_of
 from engine.seeds import derive
 from engine.specs import Unlearned
 from engine.store import Artefact, Store
@@ -27,7 +27,8 @@ from engine.work.watching import Diverged, Watch
 def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
     """Run one method on one chunk of originals and store weights, margins, frames and trajectories.
 
-    At a later request of a sequence it runs on what it left at the request before, and retains nothing that is gone.
+    At a later request of a sequence it goes on from its networks of the request before, and retains nothing that was
+    removed before.
     """
     spec = job.about(Unlearned)
     data = load_data(store, job.inputs["dataset"], spec.original.data, hooks)
@@ -55,7 +56,7 @@ def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: 
 def request(
     store: Store, data: ImageData, spec: Unlearned, job: Job, device: torch.device
 ) -> tuple[Unlearner, Ensemble, ForgetTask, int]:
-    """Return what an unlearned spec asks for: the method, the originals, what the method may see, and its seed."""
+    """Return what an unlearned spec names: the method, the originals, what the method may see, and its seed."""
     method = make_unlearner(spec.method.to_json())
     strategy = job.inputs["strategy"]
     begun = spec.original if spec.after is None else spec.after
@@ -96,6 +97,6 @@ def request(
         _retain=images.take(numbers),
         _numbers=numbers,
         _total=len(images),
-        _reads={one.reads: reader(one) for one in wanted(method)},
+        _reads={one.reads: reader(one) for one in prerequisites_of(method)},
     )
     return method, original, task, derive(spec.seed, f"unlearn:{method.key}", spec.number - 1)

@@ -22,7 +22,7 @@ EXPLODED = 1e3
 
 
 class Diverged(ArithmeticError):
-    """Weights, losses or margins left the numbers; the text says when and what to change."""
+    """Weights, losses or margins are no finite numbers any more; the text says when and what to change."""
 
 
 class Watch:
@@ -40,12 +40,12 @@ class Watch:
 
     def run(self, snapshots: Iterator[Snapshot]) -> Snapshot:
         """Drive the generator to its end; only time inside ``next`` counts as the method's."""
-        told = 0.0
+        reported = 0.0
         while True:
             start = time.perf_counter()
             snapshot = next(snapshots, None)
             ended = snapshot is None or snapshot.step >= snapshot.total
-            pause = ended or start - told > 0.2 or (self._splits is not None and self._due(snapshot))
+            pause = ended or start - reported > 0.2 or (self._splits is not None and self._due(snapshot))
             if pause:  # waiting after every step would leave a GPU idle between steps
                 settle(self._device)
             self.seconds += time.perf_counter() - start
@@ -55,7 +55,7 @@ class Watch:
             if self._splits is not None and (ended or self._due(snapshot)):
                 self._frame(snapshot)
             if pause:
-                told = start
+                reported = start
                 self._check(snapshot)
                 share = snapshot.step / max(1, snapshot.total)
                 self._hooks.progress(share, f"step {snapshot.step} of {snapshot.total}")

@@ -53,7 +53,7 @@ def lines(images: Pictures | None, point: int) -> list[str]:
     """Return what stands on a tile in place of a picture: a row's three most unusual cells, nothing for a picture."""
     if images is None or not images.data.tabular:
         return []
-    return [cell.said for cell in rows.unusual(images.data, point)]
+    return [cell.text for cell in rows.unusual(images.data, point)]
 
 
 def row(data: ImageData, point: int) -> str:

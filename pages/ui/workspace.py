@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -65,8 +66,8 @@ def store() -> Store:
 
 
 def queue() -> Queue:
-    """Return the queue of the store."""
-    return _queue(str(default_store()))
+    """Return the queue of the store, whose log the server keeps open: a page asks it twenty times."""
+    return _queue(str(default_store()))[0]
 
 
 def keeper() -> Keeper:
@@ -140,9 +141,11 @@ def _open(path: str) -> Store:
     return Store.open(Path(path))
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _queue(path: str) -> Queue:
-    return Queue(_open(path).queue_path)
+@st.cache_resource(max_entries=4, show_spinner=False, on_release=lambda held: held[1].close())
+def _queue(path: str) -> tuple[Queue, contextlib.ExitStack]:
+    queue, log_open = Queue(_open(path).queue_path), contextlib.ExitStack()
+    log_open.enter_context(queue.log_open())
+    return queue, log_open
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from conftest import choose, open_tab
 from PIL import Image
 
 from engine.queue import Shelf
@@ -89,7 +90,7 @@ def drag(page, corners):
 
 
 def ready(page):
-    page.locator(".st-key-map .map[data-ready]").wait_for(timeout=120_000)
+    page.locator(".st-key-map .map[data-ready]").wait_for()
 
 
 def test_a_lasso_a_near_duplicate_a_name_and_a_link(page, server, link, browser):
@@ -127,7 +128,7 @@ def test_a_lasso_a_near_duplicate_a_name_and_a_link(page, server, link, browser)
     tiles.first.click()  # the first picture of its class, whose copy comes next
     assert changed(page, first) == first - 1
     warning = page.locator(".st-key-twins")
-    warning.get_by_text("1 near-duplicate stays in retain").wait_for(timeout=60_000)
+    warning.get_by_text("1 near-duplicate stays in retain").wait_for()
     warning.get_by_role("button", name="See the pairs").click()
     page.locator(".st-key-grid .two .picture").nth(1).wait_for()
     warning.get_by_role("button", name="Choose it too").click()
@@ -147,8 +148,7 @@ def test_a_lasso_a_near_duplicate_a_name_and_a_link(page, server, link, browser)
 
     # Another browser opens the same link.
     other = browser.new_context(viewport={"width": 900, "height": 900}, color_scheme="dark")
-    tab = other.new_page()
-    tab.set_default_timeout(60_000)
+    tab = open_tab(other)
     tab.goto(page.url)
     ready(tab)
     tab.get_by_text("“One side”").wait_for()
@@ -167,8 +167,8 @@ def test_recolouring_keeps_the_view_and_hover_shows_the_picture(page, link):
     said = page.locator(".st-key-map .said")
     view = INSIDE.replace("WHAT", "map.view")
     before = page.evaluate(view)
-    page.locator(".st-key-colour [role=combobox], .st-key-colour input").first.click()
-    page.get_by_role("option", name="Chosen or not").click()
+    colours = page.locator(".st-key-colour [role=combobox], .st-key-colour input").first
+    choose(colours, page.get_by_role("option", name="Chosen or not"))
     page.locator(".st-key-map .legend", has_text="everything else").wait_for()
     assert page.evaluate(view) == before
     assert before["s"] > 0

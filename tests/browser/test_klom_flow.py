@@ -2,12 +2,11 @@
 
 import re
 import sys
-import tempfile
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from conftest import until
+from conftest import Server, open_tab, until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pages"))
 
@@ -17,16 +16,15 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")
-def shown(server):
+def shown(browser, tmp_path_factory):
     """A server of its own, on a store with one finished run; returns the server and the run."""
-    with tempfile.TemporaryDirectory() as folder:
-        own = type(server)(Path(folder) / "store")
-        run = toy.fill(own.store, models=40)
+    own = Server(tmp_path_factory.mktemp("shown") / "store")
+    run = toy.fill(own.store, models=40)
+    try:
         own.start()
-        try:
-            yield own, run
-        finally:
-            own.stop()
+        yield own, run
+    finally:
+        own.stop()
 
 
 def query(page):
@@ -55,14 +53,13 @@ def test_two_methods_a_click_shows_the_picture_and_the_link_shows_the_same(page,
     src = picture.get_attribute("src")
 
     other = browser.new_context(viewport={"width": 900, "height": 900})
-    tab = other.new_page()
-    tab.set_default_timeout(60_000)
+    tab = open_tab(other)
     tab.goto(page.url)
-    tab.locator("#fs-point dd", has_text=re.compile(rf"^{point}, forget set")).wait_for(timeout=60_000)
+    tab.locator("#fs-point dd", has_text=re.compile(rf"^{point}, forget set")).wait_for()
     tab.locator(f"#fs-point img[src='{src}']").wait_for()
     tab.locator(".st-key-versus .scatterlayer .point").first.wait_for()
     tab.locator(".st-key-enough .scatterlayer path").first.wait_for()
-    until(lambda: fits(tab), 20, "nothing sticks out to the right")
+    until(lambda: fits(tab), "nothing sticks out to the right")
     other.close()
 
 
@@ -84,13 +81,13 @@ def test_neighbours_are_found_by_the_compute_process_and_can_be_walked_to(page, 
     page.goto(f"{server.url}/klom?run={run}&point=7")
     page.get_by_role("button", name="Find the pictures most like it").click()
     near = page.locator(".st-key-alike button")
-    near.first.wait_for(timeout=180_000)
+    near.first.wait_for()
     near.nth(5).wait_for()
     assert near.count() == 6
     target = near.first.get_attribute("data-point")
     near.first.click()
     page.locator("#fs-point dd", has_text=re.compile(rf"^{target}, ")).wait_for()
-    until(lambda: query(page).get("point") == target, 20, "the link names the neighbour")
+    until(lambda: query(page).get("point") == target, "the link names the neighbour")
 
 
 def test_next_is_reached_with_the_keyboard(page, shown):
@@ -118,7 +115,7 @@ def test_from_a_card_to_its_run(page, shown):
     page.set_viewport_size({"width": 900, "height": 1000})
     dot = page.locator(".st-key-measured .scatterlayer .point").first
     dot.wait_for()
-    until(lambda: fits(page), 20, "nothing sticks out to the right")
+    until(lambda: fits(page), "nothing sticks out to the right")
     page.wait_for_function("document.querySelector('.st-key-measured .js-plotly-plot')._fullLayout !== undefined")
     dot.click(force=True)
     page.wait_for_url(re.compile(rf"/klom\?.*run={run}"))
@@ -129,13 +126,13 @@ def test_the_inspector_opens_over_a_page_walks_with_the_url_and_closes_with_esca
     server, _ = shown
     page.goto(f"{server.url}/forget?point=7")
     dialog = page.get_by_role("dialog")
-    dialog.locator("#fs-point dd", has_text=re.compile(r"^7, ")).wait_for(timeout=180_000)
+    dialog.locator("#fs-point dd", has_text=re.compile(r"^7, ")).wait_for()
     # Until its map is there the page asks for it every second, and a tick that carries the old URL may undo a click.
-    page.locator(".st-key-map .map[data-ready]").wait_for(state="attached", timeout=120_000)
+    page.locator(".st-key-map .map[data-ready]").wait_for(state="attached")
     dialog.locator("#fs-point dd", has_text=re.compile(r"^7, ")).wait_for()
     dialog.get_by_role("button", name="Next", exact=True).click()
     dialog.locator("#fs-point dd", has_text=re.compile(r"^8, ")).wait_for()
-    until(lambda: query(page).get("point") == "8", 20, "the link names the next point")
+    until(lambda: query(page).get("point") == "8", "the link names the next point")
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
     page.wait_for_function("!location.search.includes('point=')")

@@ -8,13 +8,14 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
+from conftest import PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.alone]
 
 
 def ask(server, path="/", *, host=None, method="GET", **headers):
     """Send one request with exactly this Host (None: none) and return status and headers."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.putrequest(method, path, skip_host=True)
     for name, value in ({"Host": host} if host is not None else {}).items() | headers.items():
         connection.putheader(name.replace("_", "-"), value)
@@ -32,7 +33,7 @@ def socket_status(server, *, host, origin):
         "GET /_stcore/stream HTTP/1.1", f"Host: {host}", "Upgrade: websocket", "Connection: Upgrade",
         f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", f"Origin: {origin}",
     ]  # fmt: skip
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as wire:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as wire:
         wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         return int(wire.recv(64).split()[1])
 

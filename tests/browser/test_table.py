@@ -4,6 +4,7 @@ import random
 import re
 
 import pytest
+from conftest import choose
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.alone]
 
@@ -27,8 +28,8 @@ def test_a_csv_is_brought_its_target_picked_run_and_a_row_read(page, server):
     field.set_input_files([{"name": "people.csv", "mimeType": "text/csv", "buffer": people()}])
     preview = page.locator(".fs-first")
     preview.get_by_text("=1+1", exact=True).first.wait_for()
-    page.get_by_role("combobox", name="Column to predict").click()
-    page.get_by_role("option", name="income (high, low)").click()
+    target = page.get_by_role("combobox", name="Column to predict")
+    choose(target, page.get_by_role("option", name="income (high, low)"))
     preview.get_by_text("to predict").wait_for()
     page.get_by_text("5 rows had no age: filled with").wait_for()
     page.get_by_text(re.compile(r"About .* of disk")).wait_for()

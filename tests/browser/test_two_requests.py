@@ -37,15 +37,15 @@ def test_two_requests_run_after_one_press_and_fill_one_picture(page, server):
     server.queue.remember(f"draft:{DRAFT}", {"setup": SETUP, "at": time.time()})
     page.goto(f"{server.url}/unlearn?draft={DRAFT}")
     page.get_by_text("random 40", exact=True).wait_for()
-    page.locator(".st-key-run-own button:enabled").click(timeout=180_000)
+    page.locator(".st-key-run-own button:enabled").click()
     page.get_by_text("Request 1 of 2:").wait_for()
 
     def both():
         rows = server.queue.runs(limit=2)
         return len(rows) == 2 and all(row.status == "done" for row in rows)
 
-    until(both, 240, "both requests are done")
-    page.locator(".st-key-requests-part .js-plotly-plot").wait_for(timeout=120_000)
-    until(lambda: drawn(page) == (8, 2), 120, "two lines in each of four panels, over both requests")
+    until(both, "both requests are done")
+    page.locator(".st-key-requests-part .js-plotly-plot").wait_for()
+    until(lambda: drawn(page) == (8, 2), "two lines in each of four panels, over both requests")
     page.get_by_role("link", name="2. random 40").click()
     page.get_by_text("Request 2 of 2:").wait_for()

@@ -5,7 +5,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from conftest import until
+from conftest import open_tab, until
 
 from engine.records import Recipe
 
@@ -47,7 +47,7 @@ def ranges(page):
 
 
 def wait_for_curves(page):
-    page.locator(".st-key-curves .fs-live .scatterlayer .trace").first.wait_for(timeout=120_000)
+    page.locator(".st-key-curves .fs-live .scatterlayer .trace").first.wait_for()
 
 
 def two_methods(server, *, batch):
@@ -112,8 +112,7 @@ def test_a_reload_and_a_second_browser_show_the_same_run_under_way(page, browser
     wait_for_curves(page)
     page.locator(".st-key-live").wait_for()
     other = browser.new_context(viewport={"width": 900, "height": 900})
-    tab = other.new_page()
-    tab.set_default_timeout(60_000)
+    tab = open_tab(other)
     tab.goto(page.url)
     wait_for_curves(tab)
     tab.get_by_role("radio", name="Accuracy").and_(tab.locator('[aria-checked="true"]')).wait_for()
@@ -125,7 +124,7 @@ def test_a_reload_and_a_second_browser_show_the_same_run_under_way(page, browser
 def test_cancel_then_stop_at_once_is_said_in_words(page, server, long_run):
     page.goto(f"{server.url}/unlearn?run={long_run}")
     page.locator(".st-key-live").get_by_role("button", name="Cancel").click()
-    until(lambda: server.queue.run(long_run).cancel == 1, 20, "the first press arrives")
+    until(lambda: server.queue.run(long_run).cancel == 1, "the first press arrives")
     again = page.locator(".st-key-live").get_by_role("button", name="Stop at once")
     page.get_by_text("This run was cancelled").or_(again).first.wait_for()
     if again.count() and again.first.is_visible():
@@ -145,7 +144,7 @@ def test_two_finished_runs_side_by_side_say_what_was_set_differently(page, serve
         for lr in (1e-3, 1e-2)
     ]
     page.goto(f"{server.url}/unlearn?compare={','.join(ids)}")
-    until(lambda: all(server.queue.run(i).status == "done" for i in ids), 120, "both runs finish")
+    until(lambda: all(server.queue.run(i).status == "done" for i in ids), "both runs finish")
     page.reload()
     wait_for_curves(page)
     table = page.locator(".st-key-differences table")
@@ -166,7 +165,7 @@ def test_the_form_runs_and_the_back_button_returns_to_it(page, server):
     while page.get_by_role("button", name="Remove", exact=True).count() > 2:
         count = page.get_by_role("button", name="Remove", exact=True).count()
         page.get_by_role("button", name="Remove", exact=True).last.click()
-        until(lambda c=count: page.get_by_role("button", name="Remove", exact=True).count() < c, 20, "one goes")
+        until(lambda c=count: page.get_by_role("button", name="Remove", exact=True).count() < c, "one goes")
     page.get_by_text(re.compile("About|Already")).first.wait_for()
     page.get_by_role("button", name="Run", exact=True).click()
     page.wait_for_url(re.compile(r"/unlearn\?.*run=[0-9a-f]{16}"))
@@ -176,7 +175,7 @@ def test_the_form_runs_and_the_back_button_returns_to_it(page, server):
     wait_for_curves(page)
     page.go_back()
     page.locator('[class*="st-key-card-method-"]').nth(1).wait_for()
-    until(lambda: page.get_by_role("button", name="Remove", exact=True).count() == 2, 20, "nothing was lost")
+    until(lambda: page.get_by_role("button", name="Remove", exact=True).count() == 2, "nothing was lost")
     server.queue.request_cancel(run)
 
 

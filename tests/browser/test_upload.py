@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import until
+from conftest import open_tab, until
 from PIL import Image
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.alone]
@@ -33,10 +33,17 @@ def uploads(server):
     return set((server.store / "uploads").glob("*"))
 
 
+def unfold(page):
+    """Open the part of the page that takes files, if it is closed."""
+    title = page.locator(".st-key-bring summary")
+    title.wait_for()
+    if not title.evaluate("node => node.closest('details').open"):
+        title.click()
+
+
 def drop(page, name, data, *, place=0):
     """Drop a file where the page takes one."""
-    if page.locator(".st-key-bring input[type=file]").count() == 0:
-        page.get_by_text("Bring your own data").click()
+    unfold(page)
     field = page.locator(".st-key-bring input[type=file]").nth(place)
     field.wait_for(state="attached")
     field.set_input_files([{"name": name, "mimeType": "application/zip", "buffer": data}])
@@ -77,8 +84,7 @@ def test_an_archive_is_looked_at_and_run_and_others_see_it_once_it_is_shared(pag
     assert server.queue.run(run).recipe["dataset"]["path"] == str(kept)
 
     other = browser.new_context()
-    theirs = other.new_page()
-    theirs.set_default_timeout(60_000)
+    theirs = open_tab(other)
 
     def offered():
         theirs.goto(server.url)
@@ -89,15 +95,15 @@ def test_an_archive_is_looked_at_and_run_and_others_see_it_once_it_is_shared(pag
 
     assert offered() == [], "another visitor's upload is not listed"
     page.goto(server.url)
-    page.get_by_text("Bring your own data").click()
+    unfold(page)
     page.locator(".st-key-bring").get_by_text("Shared").click()
     page.locator(".st-key-bring input[aria-checked=true], .st-key-bring input:checked").first.wait_for(state="attached")
-    until(lambda: offered() == [f"{NAME} (shared)"], 60, "a shared upload is listed for others")
+    until(lambda: offered() == [f"{NAME} (shared)"], "a shared upload is listed for others")
     other.close()
 
     page.goto(f"{server.url}/runs")
     row = page.locator(f".st-key-run-{run}")
-    row.filter(has_text="Done").wait_for(timeout=300_000)
+    row.filter(has_text="Done").wait_for()
     row.get_by_text(f"{NAME}, random 3").wait_for()
     row.get_by_role("button", name="More").click()
     with page.expect_download() as saved:

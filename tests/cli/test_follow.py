@@ -96,7 +96,7 @@ def test_ctrl_c_asks_and_waits_and_the_second_stops_at_once(world, capsys):
         world.follow()
     assert presses == [1, 2]
     said = capsys.readouterr().err.splitlines()
-    assert said[-3:] == [*follow.SAID, f"run {world.run}: cancelled"]
+    assert said[-3:] == [*follow.INTERRUPTED, f"run {world.run}: cancelled"]
 
 
 def test_the_third_ctrl_c_no_longer_waits(world):

@@ -1,5 +1,6 @@
 """`run` from a shell: joins or starts a compute process, survives its death, stops on Ctrl-C, and says how it ended."""
 
+import functools
 import json
 import os
 import signal
@@ -56,7 +57,9 @@ def shell(store):
     def start(path, *flags):
         line = [sys.executable, "-m", "engine", "run", str(path), "--store", str(store.path), *flags]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(line, cwd=ROOT, start_new_session=True, **pipes))
+        # Tests run in a script's background ignore Ctrl-C, and so would what they start.
+        heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        started.append(subprocess.Popen(line, cwd=ROOT, start_new_session=True, preexec_fn=heed, **pipes))
         return started[-1]
 
     yield start

@@ -1,12 +1,17 @@
 """Knobs: what is refused, in which words, and that equal settings are equal values."""
 
 import dataclasses
+import importlib
+import inspect
 import json
+import pkgutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import pytest
 
+import engine
 from engine import knobs
 from engine.knobs import BadSetting, Configured, Knob
 
@@ -129,6 +134,47 @@ def test_subclasses_inherit_knobs_in_order():
 
     assert [f.name for f in Big.fields()] == ["heat", "trays", "fan", "mode", "note", "doors"]
     assert Big.from_settings({"doors": 3}).doors == 3
+
+
+def with_knobs():
+    """Return every class of the engine that has knobs and can be made: all plug-ins, and the parts of a recipe."""
+    folders = [path.parent for path in Path(engine.__path__[0]).glob("*/base.py")]
+    modules = [f"engine.{folder.name}.{info.name}" for folder in folders for info in pkgutil.iter_modules([folder])]
+    for module in ("engine.records", *modules):
+        importlib.import_module(module)
+    classes, new = set(), {Configured}
+    while new:
+        new = {child for parent in new for child in parent.__subclasses__()} - classes
+        classes |= new
+    return [c for c in classes if c.__module__.startswith("engine.") and not inspect.isabstract(c) and c.fields()]
+
+
+def test_every_knob_of_the_engine_keeps_its_bounds():
+    """Catches bounds that nobody checks, a default outside of them, and a message that names no owner."""
+    classes = with_knobs()
+    assert {"Training", "SCRUB", "Cluster", "MLP", "Csv"} <= {c.__name__ for c in classes}
+    wrong = []
+    for owner in classes:
+        label = owner.key or owner.__name__
+        owner()
+        for field in owner.fields():
+            knob = field.knob
+            assert knob.help.endswith("."), f"{label}: {field.name}"
+            bad = [None, 1] if field.kind == "str" else [None, "nonsense", float("nan")]
+            bad += ["nonsense"] if knob.choices else []
+            bad += [0.5 + (knob.low or 0)] if field.kind == "int" else []
+            bad += [knob.high * 10 + 1] if knob.high is not None else []
+            bad += [knob.low - 1] if knob.low is not None else []
+            for value in bad:
+                try:
+                    owner.from_settings({field.name: value})
+                except BadSetting as error:
+                    wrong += [] if str(error).startswith(f"{label}: {field.name} ") else [f"{label}: {error}"]
+                else:
+                    wrong.append(f"{label}: {field.name}={value!r} is accepted")
+        with pytest.raises(BadSetting, match=f"^{label}: unknown setting 'no_such_knob'"):
+            owner.from_settings({"no_such_knob": 1})
+    assert not wrong, "\n".join(wrong)
 
 
 def test_fields_are_worked_out_once_per_class_and_a_mistake_is_raised_each_time(monkeypatch):

@@ -1,13 +1,19 @@
 """Pages in an empty session and on a store with toy runs; no compute process is started by these tests."""
 
+import functools
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from streamlit.components.v2 import manifest_scanner
+from streamlit.runtime.scriptrunner.script_cache import ScriptCache
+from streamlit.testing.v1 import AppTest, local_script_runner
+from streamlit.util import calc_hash
 
 from engine import catalog, launch
+from engine.data.digits import Digits
 from engine.queue import Queue
 from engine.store import Store
 
@@ -15,6 +21,24 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
 
 import toy  # noqa: E402 - beside this file
+
+
+@pytest.fixture(scope="session", autouse=True)
+def done_once():
+    """Do once what a server does once and AppTest at every visit, and wait for no disk.
+
+    The former is half of a visit's time: looking through every installed package for components of Streamlit, compiling
+    the pages, reading the digits.
+    """
+    scan = functools.cache(manifest_scanner.scan_component_manifests)
+    compiled = ScriptCache()
+    digits = functools.cache(functools.partial(Digits.load, Digits(), Path(), lambda _share, _what: None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        patch.setattr(local_script_runner, "ScriptCache", lambda: compiled)
+        patch.setattr(Digits, "load", lambda _self, _cache, _progress: digits())
+        patch.setattr(os, "fsync", lambda _file: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -65,14 +89,10 @@ def visit(store):
 
     def go(page: str = "start", **query: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        app._page_hash = "" if page == "start" else calc_hash(page)  # a session's first run is the page of its address
         for name, value in query.items():
             app.query_params[name] = value
         app.run()
-        if page != "start":
-            app.switch_page(f"pages/{page}/page.py")
-            for name, value in query.items():
-                app.query_params[name] = value
-            app.run()
         assert not app.exception, [e.value for e in app.exception]
         return app
 

@@ -1,5 +1,7 @@
 """Requests in a row on the pages: the list while setting up, one run each, and the picture of all of them."""
 
+import shutil
+
 import numpy as np
 import pytest
 import toy
@@ -7,6 +9,7 @@ import toy
 from engine.data.digits import Digits
 from engine.queue import Queue, Shelf
 from engine.records import Recipe
+from engine.store import Store
 
 
 def text(app):
@@ -120,13 +123,22 @@ def test_the_start_page_says_that_more_follows_and_runs_all(visit, queue, read):
     assert len(asked(queue)["recipe"]["before"]) == 1
 
 
-@pytest.fixture
-def sequence(store):
-    """A store with three runs of one sequence: two are done, the third waits."""
-    runs = [toy.fill(store.path, before=toy.REQUESTS[:i], forget=one) for i, one in enumerate(toy.REQUESTS[:2])]
+@pytest.fixture(scope="module")
+def sequence_store(tmp_path_factory):
+    """Three runs of one sequence: two are done, the third waits."""
+    path = tmp_path_factory.mktemp("sequence") / "store"
+    runs = [toy.fill(path, before=toy.REQUESTS[:i], forget=one) for i, one in enumerate(toy.REQUESTS[:2])]
     last = toy.recipe() | {"before": list(toy.REQUESTS[:2]), "forget": toy.REQUESTS[2]}
-    runs.append(Queue(store.queue_path).submit(last, session="toy", label="Handwritten digits, class 8"))
-    return runs
+    runs.append(Queue(Store.open(path).queue_path).submit(last, session="toy", label="Handwritten digits, class 8"))
+    return path, runs
+
+
+@pytest.fixture
+def sequence(sequence_store, store):
+    """The pages look at a store with a sequence; returns the ids of its runs."""
+    shutil.rmtree(store.path)
+    shutil.copytree(sequence_store[0], store.path)
+    return sequence_store[1]
 
 
 @pytest.mark.parametrize("page", ["klom", "unlearn"])

@@ -9,7 +9,7 @@ from engine.experiment import resolve
 from engine.forget import selectors
 from engine.jobs import Job
 from engine.plan import data_info, data_job, make_plan
-from engine.prerequisites import fragments, once, prerequisites, wanted
+from engine.prerequisites import fragments, once, prerequisites, prerequisites_of
 from engine.records import Recipe
 from engine.scope import Scope
 from engine.specs import WHOLE, ForgetSet
@@ -125,7 +125,7 @@ def test_a_reader_waits_for_what_it_reads_and_names_it(key, store):
     """Catches a method that starts before what it reads is there, or whose result does not name what it read."""
     of = experiment({"key": key}, **TRAINING.get(key, {}))
     method = of.methods[0]
-    reads = wanted(method)
+    reads = prerequisites_of(method)
     assert {one.reads for one in reads} == set(method.card.reads) - SEEN
     plan = make_plan(of, store, "cpu", suppose=True)
     assert not plan.complete

@@ -93,8 +93,8 @@ def test_a_group_begins_where_the_one_before_ended_with_a_seed_of_its_own(origin
     base = unlearners()["neg_grad_plus"](epochs=1)
     lowest = torch.tensor([1, 4, 5])  # positions in F of the three least memorised
     task = request(original)
-    one = task.part(lowest, kept=torch.tensor([0, 2, 3]), reads=base.card.reads)
-    two = task.part(torch.tensor([0, 2, 3]), kept=torch.tensor([], dtype=torch.int64), reads=base.card.reads)
+    one = task.part(lowest, also_retain=torch.tensor([0, 2, 3]), reads=base.card.reads)
+    two = task.part(torch.tensor([0, 2, 3]), also_retain=torch.tensor([], dtype=torch.int64), reads=base.card.reads)
     half = last(base.unlearn(original, one, seed=first)).ensemble
     assert small.same(between, half)
     assert small.same(result, last(base.unlearn(half, two, seed=second)).ensemble)
@@ -147,7 +147,7 @@ def test_what_it_may_apply_reads_no_more_than_it_says():
 def test_a_part_grants_no_more_than_the_task(original):
     """Catches a way round the card: a part of a task must not open what the task keeps shut, nor carry F's scores."""
     task = request(original, reads=("retain", "memorisation scores"))
-    part = task.part(torch.tensor([0]), kept=torch.tensor([1]), reads=("forget", "retain", "oracle outputs"))
+    part = task.part(torch.tensor([0]), also_retain=torch.tensor([1]), reads=("forget", "retain", "oracle outputs"))
     assert part.reads == ("retain",)
     assert numbers(part.retain)[-1] == 7
     with pytest.raises(NotDeclared):
@@ -155,7 +155,9 @@ def test_a_part_grants_no_more_than_the_task(original):
     with pytest.raises(NotDeclared):
         part.read("memorisation scores", original)
     with pytest.raises(ValueError, match="memorisation scores"):
-        task.part(torch.tensor([0]), kept=torch.tensor([1]), reads=task.reads).read("memorisation scores", original)
+        task.part(torch.tensor([0]), also_retain=torch.tensor([1]), reads=task.reads).read(
+            "memorisation scores", original
+        )
 
 
 def test_what_its_method_refuses_is_refused_before_the_run(monkeypatch):

@@ -39,8 +39,8 @@ def test_a_numbers_distance_is_in_deviations_of_the_training_rows(data):
 
 
 def test_the_most_unusual_cell_comes_first_whether_number_or_category(data):
-    assert [c.said for c in rows.unusual(data, 9)] == ["town: Genf", "age 9"], "one in ten, against 1.6 deviations"
-    assert [c.said for c in rows.unusual(data, 0, most=1)] == ["age 0"]
+    assert [c.text for c in rows.unusual(data, 9)] == ["town: Genf", "age 9"], "one in ten, against 1.6 deviations"
+    assert [c.text for c in rows.unusual(data, 0, most=1)] == ["age 0"]
     town = rows.cells(data, 9)[1]
     assert town.rank == pytest.approx(1.6449, abs=1e-3), "a normal variable is as far out one time in ten"
     assert (town.usual, town.apart) == ("in 10% of rows", None)
