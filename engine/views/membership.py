@@ -16,7 +16,7 @@ from engine.views.base import Column, ViewCard, number, styled, tidy
 
 CARD = ViewCard(
     title="Membership by threshold",
-    question="Can somebody with the networks tell that these pictures were once trained on?",
+    question="Do the networks give away that these pictures were once trained on?",
     how=(
         "Each dot is the mean over networks, the line one standard deviation. Left, how often a forgotten picture is "
         "answered more surely than a test picture: 0.5 is chance. Right, the share of forgotten pictures that are "
