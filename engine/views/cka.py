@@ -101,4 +101,6 @@ def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
     made.update_yaxes(fixedrange=True)
     made.update_xaxes(fixedrange=True)
     made.update_xaxes(title_text="layer", row=2)
-    return styled(made, colours, height=520)
+    made.update_annotations(font={"size": 12, "color": colours.quiet})
+    made = styled(made, colours, height=540)
+    return made.update_layout(legend={"y": 1.08}, margin={"t": 60})  # above the titles of the columns

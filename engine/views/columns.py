@@ -74,5 +74,5 @@ def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
             hovertemplate="point %{customdata[0]}, nearest %{customdata[1]}<extra></extra>",
         )
     made.update_xaxes(title_text="distance to the nearest neighbour (root mean square, 0 is the same)")
-    made.update_yaxes(title_text="outlier score (no unit, higher is more unusual)")
+    made.update_yaxes(title_text="unlike the rest (isolation score)")
     return styled(made, colours, height=420)

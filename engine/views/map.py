@@ -29,8 +29,8 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
         "point": Column("Number of the training picture", "", 3),
         "class": Column("Its class", "", "cat"),
-        "x": Column("Its place across", "no unit", 0.25),
-        "y": Column("Its place up", "no unit", -0.5),
+        "x": Column("Its place across; scaled to -1 to 1", "no unit", 0.25),
+        "y": Column("Its place up; scaled like x", "no unit", -0.5),
         "layout": Column("How the map was laid out", "", "pca", ("pca", "umap")),
     }
 )

@@ -16,12 +16,12 @@ from engine.views.base import Column, ViewCard, number, styled, tidy
 
 CARD = ViewCard(
     title="Membership by threshold",
-    question="Can somebody with the networks tell that these pictures were once trained on?",
+    question="Do the networks give away that these pictures were once trained on?",
     how=(
         "Each dot is the mean over networks, the line one standard deviation. Left, how often a forgotten picture is "
         "answered more surely than a test picture: 0.5 is chance. Right, the share of forgotten pictures that are "
-        "found while hardly any test picture is taken for one. Good is where the oracles are, not where chance is: "
-        "the second oracles (hollow) show how far apart two sets of oracles lie anyway. Blue right of green: still "
+        "found while hardly any test picture is taken for one. It is good to lie where the oracles lie, not at "
+        "chance: the second oracles (hollow) show how far apart two sets of oracles lie. Blue right of green: still "
         "remembered. Blue left of green: damaged where it can be seen."
     ),
 )
@@ -80,10 +80,11 @@ def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
                 showlegend=False,
             )
     made.add_vline(x=0.5, row=1, col=1, line={"color": colours.quiet, "width": 1, "dash": "dot"})
-    rates = table["fpr"].dropna()
-    share = f" at {rates.iloc[0]:.2g} false alarms" if len(rates) else ""
+    share = number(float(table["fpr"].iloc[0]) if len(table) else float("nan"), ".2g")
     made.update_xaxes(title_text="AUC, forget against test (0.5 is chance)", row=1, col=1, fixedrange=True)
-    made.update_xaxes(title_text=f"share found{share} (TPR)", row=1, col=2, fixedrange=True, rangemode="tozero")
+    made.update_xaxes(
+        title_text=f"share found at {share} false alarms (TPR)", row=1, col=2, fixedrange=True, rangemode="tozero"
+    )
     made.update_yaxes(title_text="networks", row=1, col=1, fixedrange=True)
     made.update_yaxes(fixedrange=True, row=1, col=2)
     return styled(made, colours, height=280)

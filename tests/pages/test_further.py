@@ -57,7 +57,7 @@ def test_a_chosen_analysis_has_a_price_and_is_measured_at_a_press(visit, filled,
     app.run()
     assert not app.exception
     assert "look-membership-chart" in charts(app)
-    assert "Can somebody with the networks tell" in text(app)
+    assert "Do the networks give away" in text(app)
     app.segmented_control("behind-membership").select("Table").run()
     table = next(d.value for d in app.dataframe if "auc" in d.value.columns)
     assert list(table["role"]) == ["original", "unlearned", "oracle", "second oracle"]

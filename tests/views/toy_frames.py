@@ -1,10 +1,14 @@
 """Small tables of every view, made by its ``frame`` from toy arrays; the contract test draws and checks them."""
 
+import functools
+import sys
+from pathlib import Path
+
 import known
 import numpy as np
 from measured import scores
 
-from engine.measurement import Measurement
+from engine.analyses import analyses
 from engine.queue import FramesRow
 from engine.records import EARLIER, SPLITS
 from engine.views import (
@@ -14,7 +18,6 @@ from engine.views import (
     datamap,
     distribution,
     enough,
-    exhibit,
     margins,
     methods,
     onepoint,
@@ -23,7 +26,12 @@ from engine.views import (
     tradeoff,
     trajectory,
     versus,
+    views,
 )
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "analyses"))
+
+import benches
 
 POINTS = {"forget": np.array([3, 1]), "retain": np.array([0, 2]), "test": np.array([4])}
 KLOM = np.array([0.5, 3.0, 1.0, 9.0, 0.2])
@@ -122,9 +130,6 @@ FRAMES = {
     "datamap": maps,
     "distribution": lambda: distribution.frame(klom=KLOM, floor=FLOOR, points=POINTS),
     "enough": sizes,
-    "exhibit": lambda: exhibit.frame(
-        Measurement({"sure": np.array([[0.1, 0.2], [0.3, 1e-9]], np.float32)}, {"names": ["cat", "dog"]})
-    ),
     "headline": headlines,
     "margins": lambda: margins.frame(original=sample(8), unlearned=sample(3), oracle=sample(2)),
     "methods": finished,
@@ -136,6 +141,16 @@ FRAMES = {
     "versus": lambda: versus.frame(first=KLOM, second=OTHER, floor=FLOOR, points=POINTS),
 }
 """A table of each view whose ``frame`` takes arrays or rows; views of an analysis have theirs from its toy networks."""
+
+
+def analysed(key):
+    """Return the table of what an analysis measures on toy networks."""
+    plugin = analyses()[key]()
+    return views()[key].frame(plugin.measure(benches.bench(plugin), seed=0, progress=benches.quiet))
+
+
+FRAMES |= {key: functools.partial(analysed, key) for key in analyses()}
+"""A view of an analysis has the table of its toy networks."""
 
 OPTIONS = {
     "curves": [{"quantities": ("margin", "accuracy", "loss"), "axis": axis} for axis in ("share", "seconds")],
