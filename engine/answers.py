@@ -45,9 +45,10 @@ from engine.plan import (
 )
 from engine.planner import Planned, Planner
 from engine.queue import Queue
-from engine.records import Choice, Recipe, Training
+from engine.records import Choice, Recipe
 from engine.specs import WHOLE, TableSpec
 from engine.store import Store, StoreError
+from engine.training import Training
 
 JOB_SECONDS = 0.1
 """What every job costs besides its arithmetic: its turn, reading, writing."""

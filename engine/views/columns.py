@@ -29,7 +29,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "point": Column("Number of the training picture", "", 3),
         "class": Column("Its class", "", "cat"),
         "cluster": Column("Its group of alike pictures, 0 the largest", "", 2),
-        "outlier": Column("How unlike the rest it is", "no unit", 0.5),
+        "outlier": Column("How unlike the rest it is", "isolation score", 0.5),
         "nearest": Column("The training picture most like it", "", 7),
         "distance": Column("How far that is: 0 the same, 1 black against white", "root mean square", 0.1),
         "margin": Column("Margin of trained networks, where some looked at it", "logits", 4.5),

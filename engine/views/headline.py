@@ -12,10 +12,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from engine import metrics
+from engine.cards import REFERENCES, MethodFacts
 from engine.metrics import scores
 from engine.metrics._statistic import KlomStatistic
 from engine.metrics.scores import Scores
-from engine.records import REFERENCES, SPLITS, MethodFacts
+from engine.records import SPLITS
 from engine.theme import MARKER, Look, fade
 from engine.views.base import (
     CEILING,

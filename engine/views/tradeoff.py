@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from engine.cards import REFERENCES
 from engine.metrics.cost import Compute, Seconds
-from engine.records import REFERENCES
 from engine.theme import Look, fade
 from engine.views.base import CEILING, Column, ViewCard, largest, number, plain, styled, tidy
 from engine.views.headline import chosen_statistic, columns

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import toy
 
+from engine.cards import MethodFacts
 from engine.data.digits import Digits
 from engine.queue import Queue, Shelf
-from engine.records import MethodFacts, Recipe
+from engine.records import Recipe
 from engine.store import Store
 
 
