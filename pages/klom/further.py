@@ -18,7 +18,7 @@ def draw(run: RunRow, result: results.Result) -> None:
         st.html(
             '<p class="fs-step">Look further</p>'
             f'<p class="fs-small">Inside the networks of {say.escaped(result.name)}, beside originals, oracles and a '
-            "second set of oracles. Each is measured when it is asked for.</p>"
+            "second set of oracles. Each is measured on request and kept with the run.</p>"
         )
         if st.session_state.get("look") not in (None, *names):
             del st.session_state["look"]  # chosen for a method that has more to show
