@@ -13,7 +13,7 @@ from engine.jobs import Job, part_models
 from engine.knobs import BadSetting
 from engine.models.sharded import net_for
 from engine.plan import Plan, Row, data_info, data_job
-from engine.prerequisites import fragments, wanted
+from engine.prerequisites import fragments, prerequisites_of
 from engine.records import Recipe
 from engine.specs import WHOLE, Analysed, Explored
 from engine.store import Store
@@ -110,7 +110,7 @@ def _of_run(
     unlearner = experiment.methods[names.index(method)]
     about = {"forget": len(plan.forget), "method": unlearner.card.name, "exhibits": unlearner.exhibits}
     unlearned = {job.part: job for job in plan.jobs if job.spec == row.spec.unlearned}
-    reads = wanted(analysis)
+    reads = prerequisites_of(analysis)
     jobs: list[Job] = []
     prepared: dict[str, Job] = {}
     for chunk in [[part] for part in parts] if analysis.over == "chunks" else [parts]:

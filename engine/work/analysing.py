@@ -16,7 +16,7 @@ from engine.analyses.bench import Bench
 from engine.data.base import ImageData
 from engine.ensemble import Ensemble
 from engine.jobs import Hooks, Job, part_models
-from engine.prerequisites import Reading, wanted
+from engine.prerequisites import Reading, prerequisites_of
 from engine.records import EARLIER
 from engine.specs import Analysed, Explored
 from engine.store import Artefact, Store
@@ -97,7 +97,8 @@ def _prerequisite(
     spec = job.about(Analysed)
 
     def read(word: str) -> Any:
-        prerequisite = next(one for one in wanted(make_analysis(spec.analysis.to_json())) if one.reads == word)
+        analysis = make_analysis(spec.analysis.to_json())
+        prerequisite = next(one for one in prerequisites_of(analysis) if one.reads == word)
         return prerequisite.load(
             Reading(
                 store=store,
