@@ -15,7 +15,7 @@ setup: $(VENV)/.installed  ## create .venv and install the pinned requirements
 
 test: setup $(VENV)/.installed-dev browser lint  ## run every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m alone
 
 demo: setup  ## run the experiments of docs/results.md and print their tables
 	$(BIN)/python -m engine demo

@@ -33,9 +33,9 @@ from engine.images import Images
 from engine.models import architectures
 from engine.models.base import Net
 from engine.record import TrainingRecord
-from engine.records import Training
 from engine.task import ForgetTask
 from engine.train import last, train
+from engine.training import Training
 from engine.unlearners import unlearners
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -31,8 +31,8 @@ from engine.data import datasets
 from engine.images import Images
 from engine.models import architectures
 from engine.models.base import Net
-from engine.records import Training
 from engine.train import last, train
+from engine.training import Training
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

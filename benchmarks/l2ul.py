@@ -42,8 +42,8 @@ from engine.images import Images  # noqa: E402
 from engine.lesson import Lesson, learn  # noqa: E402
 from engine.models import architectures  # noqa: E402
 from engine.models.base import Net  # noqa: E402
-from engine.records import Training  # noqa: E402
 from engine.train import last, train  # noqa: E402
+from engine.training import Training  # noqa: E402
 from engine.unlearners import unlearners  # noqa: E402
 
 CPU = torch.device("cpu")

@@ -41,8 +41,9 @@ from engine.metrics.scores import Scores
 from engine.plan import make_plan
 from engine.planner import NAMING, Planner
 from engine.queue import Queue
-from engine.records import SPLITS, Choice, EnsembleSize, Recipe
+from engine.records import SPLITS, Choice, Recipe
 from engine.store import Store
+from engine.training import EnsembleSize
 from engine.work import run_job
 
 CHUNK = 10

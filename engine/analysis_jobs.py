@@ -18,7 +18,7 @@ from engine.records import Recipe
 from engine.specs import WHOLE, Analysed, Explored
 from engine.store import Store
 
-Asked = Mapping[str, Any]
+Question = Mapping[str, Any]
 """A question: ``analysis`` (key and settings), ``recipe``, and where they apply ``method``, ``point``, ``models``."""
 
 
@@ -43,7 +43,7 @@ class Answerable:
 
 
 def answerable(
-    asked: Asked, store: Store, planned: Callable[[Experiment], Plan | None]
+    question: Question, store: Store, planned: Callable[[Experiment], Plan | None]
 ) -> Answerable | tuple[Job, ...]:
     """Return the jobs of an analysis, or those that must be done before they can be named.
 
@@ -52,8 +52,8 @@ def answerable(
     Raises:
         BadSetting: there is no such analysis, method or point, or nothing to measure on such networks; in one sentence.
     """
-    analysis = make_analysis(asked["analysis"])
-    experiment = resolve(Recipe.from_json(_complete(asked["recipe"], analysis)))
+    analysis = make_analysis(question["analysis"])
+    experiment = resolve(Recipe.from_json(_complete(question["recipe"], analysis)))
     info = data_info(experiment, store)
     if info is None:
         return (data_job(experiment),)
@@ -65,7 +65,7 @@ def answerable(
     if analysis.about == "data":
         original = plan.originals()
         return plan.jobs if original is None else _of_data(analysis, experiment, info, original)
-    return _of_run(analysis, experiment, info, plan, asked) if plan.complete else plan.jobs
+    return _of_run(analysis, experiment, info, plan, question) if plan.complete else plan.jobs
 
 
 def _complete(recipe: Mapping[str, Any], analysis: Analysis) -> dict[str, Any]:
@@ -96,15 +96,15 @@ def _of_data(analysis: Analysis, experiment: Experiment, info: Mapping[str, Any]
 
 
 def _of_run(
-    analysis: Analysis, experiment: Experiment, info: Mapping[str, Any], plan: Plan, asked: Asked
+    analysis: Analysis, experiment: Experiment, info: Mapping[str, Any], plan: Plan, question: Question
 ) -> Answerable:
-    """Return the jobs of an analysis of networks; ``asked["models"]`` bounds how many of them, all by default."""
+    """Return the jobs of an analysis of networks; ``question["models"]`` bounds how many of them, all by default."""
     names = experiment.recipe.methods_ids()
-    method = str(asked.get("method", "")) if analysis.about != "run" else names[0]
+    method = str(question.get("method", "")) if analysis.about != "run" else names[0]
     if method not in names:
         raise BadSetting(f"this recipe has no method {method!r} (methods: {', '.join(names)})")
-    point = _point(asked, info) if analysis.about == "point" else None
-    row, parts = _measured(plan, method, int(asked.get("models") or experiment.recipe.ensemble.models))
+    point = _point(question, info) if analysis.about == "point" else None
+    row, parts = _measured(plan, method, int(question.get("models") or experiment.recipe.ensemble.models))
     if analysis.over == "first chunk":
         parts = parts[:1]
     unlearner = experiment.methods[names.index(method)]
@@ -154,13 +154,13 @@ def _of_run(
     return Answerable(experiment, info, tuple(jobs), _closure((*plan.jobs, *prepared.values()), jobs), models)
 
 
-def _point(asked: Asked, info: Mapping[str, Any]) -> int:
+def _point(question: Question, info: Mapping[str, Any]) -> int:
     """Return the number of the point that is asked about.
 
     Raises:
         BadSetting: there is no such point.
     """
-    point, points = int(asked["point"]), info["train"] + info["test"]
+    point, points = int(question["point"]), info["train"] + info["test"]
     if not 0 <= point < points:
         raise BadSetting(f"there is no point {point}: the data set has {points:,}, counted from 0")
     return point

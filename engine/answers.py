@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Set, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,11 +43,12 @@ from engine.plan import (
     probe_job,
     probed,
 )
-from engine.planner import Planner
+from engine.planner import Planned, Planner
 from engine.queue import Queue
-from engine.records import Choice, Recipe, Training
+from engine.records import Choice, Recipe
 from engine.specs import WHOLE, TableSpec
 from engine.store import Store, StoreError
+from engine.training import Training
 
 JOB_SECONDS = 0.1
 """What every job costs besides its arithmetic: its turn, reading, writing."""
@@ -101,7 +102,7 @@ class Answers:
     _waiting: dict[str, Waiting] = field(default_factory=dict)
 
     def serve(self, seconds: float) -> bool:
-        """Look at questions for about so many seconds, and return whether that was enough for all of them.
+        """Look at questions for about so many seconds, at one at least, and return whether that was enough for all.
 
         Those that were looked at longest ago come first.
         """
@@ -111,8 +112,9 @@ class Answers:
         requests = dict(self.queue.questions())
         self._waiting = {question: one for question, one in self._waiting.items() if question in requests}
         idle = Waiting()
-        for question in sorted(requests, key=lambda question: self._waiting.get(question, idle).looked):
-            if time.monotonic() - begun > seconds:
+        order = sorted(requests, key=lambda question: self._waiting.get(question, idle).looked)
+        for number, question in enumerate(order):
+            if number and time.monotonic() - begun > seconds:
                 return False
             waiting = self._waiting.setdefault(question, Waiting())
             waiting.looked = time.monotonic()
@@ -188,9 +190,9 @@ class Answers:
             return self._analysis(request)
         raise BadSetting(f"there is no question of the kind {kind!r}")
 
-    def _plan(self, experiment: Experiment, *, suppose: bool = False) -> Plan | None:
+    def _plan(self, experiment: Experiment) -> Plan | None:
         """Return the plan of a recipe, None while it is being made: no job is missing then, but look again."""
-        planned = self.planner.soon(experiment, suppose=suppose)
+        planned = self.planner.soon(experiment)
         return None if planned is None else planned.plan
 
     def _missing(self, *jobs: Job) -> tuple[Job, ...]:
@@ -208,13 +210,14 @@ class Answers:
         measured = probed(probe, self.store)
         if measured is None:
             return (probe,)
-        plans: list[Plan] = []
+        plans: list[Planned] = []
         for one in sequence:
-            plan = self._plan(one, suppose=True)
-            if plan is None:
+            planned = self.planner.soon(one, suppose=True)
+            if planned is None:
                 return ()
-            plans.append(plan)
-        return estimate(plans, measured, self.store, workers=len(self.workers))
+            plans.append(planned)
+        finished = {job_id for planned in plans for job_id in planned.finished(self.store)}
+        return estimate([one.plan for one in plans], measured, self.store, workers=len(self.workers), finished=finished)
 
     def _data(self, experiment: Experiment) -> Answer | tuple[Job, ...]:
         info = data_info(experiment, self.store)
@@ -282,15 +285,18 @@ def _some_method(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {"format": 1, **recipe, "methods": [{"key": "do_nothing"}]}
 
 
-def estimate(plans: Sequence[Plan], measured: Mapping[str, Any], store: Store, *, workers: int) -> Answer:
+def estimate(
+    plans: Sequence[Plan], measured: Mapping[str, Any], store: Store, *, workers: int, finished: Set[str] | None = None
+) -> Answer:
     """Return the seconds and bytes that plans will take, from a measured probe and the costs of their jobs.
 
     Work that several plans want is done once. Before a forget set is known the plans suppose its size
     (:func:`engine.plan.supposed`). ``bytes`` is what all of it takes on disk, with what is there already; ``memory``
-    the probe's peak in every worker; ``memory_free`` what this machine has left now.
+    the probe's peak in every worker; ``memory_free`` what this machine has left now. ``finished`` are the ids of the
+    jobs that are done; without it the store is asked for each.
     """
     jobs = {job.id: job for plan in plans for job in plan.jobs}.values()
-    missing = [job for job in jobs if not job.done(store)]
+    missing = [job for job in jobs if not (job.done(store) if finished is None else job.id in finished)]
     passes = sum(job.cost for job in missing)
     return {
         "seconds": (passes * measured["seconds_per_pass"] + len(missing) * JOB_SECONDS) / max(1, workers),

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.cards import MethodFacts
 from engine.knobs import Configured
-from engine.records import EnsembleSize, Measuring, MethodFacts, Recipe, Training, digest
+from engine.records import Recipe, digest
 from engine.store import Store, StoreError
 from engine.store.files import replace_file
+from engine.training import EnsembleSize, Measuring, Training
 
 ENGINE = Path(__file__).resolve().parent
 EXTRAS = (

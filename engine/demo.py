@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from engine.records import Choice, EnsembleSize, Recipe, Training
+from engine.records import Choice, Recipe
+from engine.training import EnsembleSize, Training
 
 METHODS = (
     Choice("do_nothing"),

@@ -17,7 +17,7 @@ from torch.func import functional_call, vmap
 
 from engine.ensemble import Ensemble
 from engine.models.base import Network
-from engine.records import Training
+from engine.training import Training
 
 FORWARD, BACKWARD = 1.0, 2.0
 """Cost of a pass in forward-equivalents: a backward pass takes about twice the arithmetic of a forward pass."""

@@ -12,9 +12,9 @@ from engine.descent import Snapshot, Stepper, learning_rate
 from engine.ensemble import Ensemble
 from engine.images import Images
 from engine.losses import cross_entropy
-from engine.records import Training
 from engine.stopping import Stopping
 from engine.streams import Streams
+from engine.training import Training
 
 
 def descend(

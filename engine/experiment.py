@@ -13,9 +13,10 @@ from engine.knobs import BadSetting, Configured
 from engine.models import make_architecture
 from engine.models.base import Architecture
 from engine.prerequisites import fragments, once, prerequisites_of
-from engine.records import Choice, Recipe, Training
+from engine.records import Choice, Recipe
 from engine.scope import Scope
 from engine.specs import Evaluation, ForgetSet, Unlearned
+from engine.training import Training
 from engine.unlearners import make_unlearner, unlearners
 from engine.unlearners.base import Unlearner
 

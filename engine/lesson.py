@@ -23,10 +23,10 @@ from engine.images import Images
 from engine.isolation import IsolationKernel
 from engine.models.base import Net
 from engine.pairs import draw_requests, held_out_lessons, train_pairs
-from engine.records import Training
 from engine.regression import as_map, fit_linear, fit_network, network
 from engine.seeds import derive
 from engine.teaching import STARTS, Teaching
+from engine.training import Training
 
 _TENSORS = ("whole", "centre", "scale", "theta_centre", "theta_scale", "seen", "held_out")
 

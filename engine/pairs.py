@@ -16,10 +16,10 @@ from engine.images import Images
 from engine.isolation import likeness
 from engine.losses import mean_weighted_cross_entropy
 from engine.models.base import Net
-from engine.records import Training
 from engine.seeds import derive
 from engine.streams import Streams
 from engine.teaching import STARTS, Teaching
+from engine.training import Training
 
 HELD_OUT = 10
 """Every tenth lesson is not learned from: it chooses the regression's strictness and measures its error."""

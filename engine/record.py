@@ -12,8 +12,8 @@ from torch import Tensor
 
 from engine.descent import learning_rate
 from engine.ensemble import Ensemble
-from engine.records import Training
 from engine.streams import Streams
+from engine.training import Training
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from engine.knobs import BadSetting
 from engine.models.base import Net
 from engine.models.sharded import ShardedNet
 from engine.record import TrainingRecord
-from engine.records import Training
 from engine.streams import Streams
+from engine.training import Training
 
 
 def cut(n: int, training: Training, *, seed: int, role: str, ids: Sequence[int]) -> Tensor:
@@ -68,8 +68,8 @@ def train_sharded(
     among the ``total`` examples that are cut; without them the images are all there are. ``checkpoint`` is given a copy
     of the models after each slice but the last. A network whose shard has no example stays as it began.
 
-    ``seen`` and ``cost`` are means over the models. Cost: :attr:`engine.records.Training.passes` for each example and
-    visit, :attr:`engine.records.Training.visits` on average.
+    ``seen`` and ``cost`` are means over the models. Cost: :attr:`engine.training.Training.passes` for each example and
+    visit, :attr:`engine.training.Training.visits` on average.
 
     Raises:
         BadSetting: fewer examples than shards.

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from engine.knobs import Configured
-from engine.records import Choice, Measuring, Training, digest
+from engine.records import Choice, digest
+from engine.training import Measuring, Training
 
 if TYPE_CHECKING:
     from engine.store import Artefact, Store

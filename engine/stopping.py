@@ -10,8 +10,8 @@ from torch import Tensor
 from engine.descent import FORWARD, Snapshot
 from engine.ensemble import Ensemble
 from engine.images import Images
-from engine.records import Training
 from engine.streams import Streams
+from engine.training import Training
 
 
 class Stopping:

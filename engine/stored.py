@@ -18,9 +18,10 @@ from engine.jobs import Hooks, part_models
 from engine.models import make_architecture
 from engine.models.base import Net
 from engine.models.sharded import net_for
-from engine.records import Choice, Training
+from engine.records import Choice
 from engine.specs import WHOLE, DataSpec, ForgetSet, Trained, Unlearned
 from engine.store import Store
+from engine.training import Training
 
 
 def load_data(store: Store, choice: Mapping[str, Any], expected: str | None, hooks: Hooks) -> ImageData:

@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.ensemble import Ensemble
 from engine.images import Images
 from engine.models.base import Net
-from engine.records import Training
+from engine.training import Training
 
 
 class NotDeclared(PermissionError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from engine.knobs import Configured, Knob
-from engine.records import Training
+from engine.training import Training
 
 STARTS = 32
 """Initialisations that a lesson shared by all originals is learned from; the last tenth of them is held out."""

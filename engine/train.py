@@ -13,10 +13,10 @@ from engine.ensemble import Ensemble, Strategy
 from engine.epochs import descend
 from engine.images import Images
 from engine.models.base import Net
-from engine.records import Training
 from engine.sharding import train_sharded
 from engine.stopping import Stopping
 from engine.streams import Streams
+from engine.training import Training
 
 
 def train(
@@ -49,7 +49,7 @@ def train(
     A training in shards is :func:`engine.sharding.train_sharded`; ``checkpoint`` is then given the networks as they are
     after each slice but the last.
 
-    Cost: :attr:`engine.records.Training.passes` forward-equivalents per example and epoch.
+    Cost: :attr:`engine.training.Training.passes` forward-equivalents per example and epoch.
 
     Raises:
         ValueError: an empty subset, a mask of another shape, or a mask together with ``keep``.

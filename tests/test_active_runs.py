@@ -1,6 +1,7 @@
 """What is left of a run, which job is next, and how far each method is: against the obvious way."""
 
 import random
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -9,9 +10,15 @@ from engine.compute.runs import ActiveRun
 from engine.jobs import Job
 from engine.plan import Plan
 from engine.records import Choice
-from engine.specs import Explored, Prepared
+from engine.specs import Prepared, Spec
 
 METHODS = ("scrub", "ssd", "")
+
+
+def about(kind, number):
+    """Return a spec of a kind that says no more than a number."""
+    named = type(kind, (Spec,), {"kind": kind, "__annotations__": {"number": int}})
+    return dataclass(frozen=True, eq=False)(named)(number)
 
 
 def run_of(jobs, finished=frozenset(), *, complete=True):
@@ -28,7 +35,7 @@ def test_the_next_job_is_the_first_of_the_plan_that_waits_for_none(seed):
     for number in range(chance.randint(1, 15)):
         needs = tuple(job.id for job in jobs if chance.random() < 0.2)
         method = chance.choice(METHODS)
-        jobs.append(Job(Explored("trained", {"n": number}), needs=needs, cost=1.0 + number, method=method))
+        jobs.append(Job(about("trained", number), needs=needs, cost=1.0 + number, method=method))
     finished = {job.id for job in jobs if chance.random() < 0.2}
     run = run_of(jobs, finished)
     pending = {job.id: job for job in jobs if job.id not in finished}
@@ -53,14 +60,14 @@ def test_the_next_job_is_the_first_of_the_plan_that_waits_for_none(seed):
 
 
 def unlearned(number, **more):
-    return Job(Explored("unlearned", {"n": number}), method="scrub", **more)
+    return Job(about("unlearned", number), method="scrub", **more)
 
 
 def test_nothing_starts_before_it_is_known_whether_a_method_diverged():
     """Catches an evaluation of networks that diverged before a restart."""
-    first, trained = unlearned(1), Job(Explored("trained", {"n": 0}))
-    evaluation = Job(Explored("evaluation", {"n": 1}), needs=(first.id,), method="scrub")
-    other = Job(Explored("evaluation", {"n": 2}), method="ssd")
+    first, trained = unlearned(1), Job(about("trained", 0))
+    evaluation = Job(about("evaluation", 1), needs=(first.id,), method="scrub")
+    other = Job(about("evaluation", 2), method="ssd")
     run = run_of([trained, first, evaluation, other], {first.id, trained.id})
     assert [job.kind for job in run.unreviewed] == ["unlearned", "trained"]
     assert run.next_job(lambda _id: False) is None
@@ -72,8 +79,10 @@ def test_nothing_starts_before_it_is_known_whether_a_method_diverged():
 
 def test_what_fails_stops_the_methods_it_serves_and_is_not_tried_again():
     lesson = Job(Prepared(Choice("lesson"), {}))
-    readers = [Job(Explored("unlearned", {"of": name}), needs=(lesson.id,), method=name) for name in METHODS[:2]]
-    chosen = Job(Explored("forget", {}))
+    readers = [
+        Job(about("unlearned", number), needs=(lesson.id,), method=name) for number, name in enumerate(METHODS[:2])
+    ]
+    chosen = Job(about("forget", 0))
     run = run_of([lesson, chosen, *readers])
     assert run.failed(lesson, "no room")
     assert {name: state["stopped"] for name, state in run.methods().items()} == {"scrub": "no room", "ssd": "no room"}

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted([*ROOT.glob("*.py"), *(ROOT / "engine").rglob("*.py"), *(ROOT / "pages").rglob("*.py")])
 FAMILIES = ("data", "forget", "models", "unlearners", "metrics", "analyses", "prerequisites")
-WORDS = ("knobs", "registry", "records", "claims", "seeds", "sweep", "leakage", "measurement")
+WORDS = ("knobs", "registry", "records", "cards", "training", "claims", "seeds", "sweep", "leakage", "measurement")
 LEARNING = (
     *("ensemble", "descent", "epochs", "gradients", "curvature", "losses", "train", "stopping", "sharding", "streams"),
     *("images", "task", "record", "halves", "memorisation", "isolation", "lesson", "teaching", "pairs", "regression"),

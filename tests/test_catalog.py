@@ -12,8 +12,9 @@ from engine.data import datasets
 from engine.forget import selectors
 from engine.metrics import metrics
 from engine.models import architectures
-from engine.records import Choice, Recipe, Training
+from engine.records import Choice, Recipe
 from engine.store import Store, StoreError
+from engine.training import Training
 from engine.unlearners import unlearners
 
 FAMILIES = {

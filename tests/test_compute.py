@@ -25,10 +25,10 @@ from engine.store.measurements import answered
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ("--models", "4", "--chunk", "2", "--epochs", "2", "--model", "mlp:hidden=8")
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
 
-def until(condition, what, seconds=120.0):
+def until(condition, what, seconds=240.0):
     """Wait for a condition; fail with ``what`` when it does not come true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -75,7 +75,7 @@ def start(store):
     return process
 
 
-def finished(queue, run_id, seconds=180.0):
+def finished(queue, run_id, seconds=240.0):
     return until(lambda: queue.run(run_id).over and queue.run(run_id), f"run {run_id}", seconds)
 
 
@@ -251,7 +251,7 @@ def test_a_question_taken_back_ends_its_work(serving):
     question = queue.ask({"kind": "analysis", "analysis": by_umap, "recipe": {"dataset": {"key": "digits"}}})
     until(lambda: queue.question_progress(question), "work to begin")
     queue.withdraw(question)
-    until(lambda: not queue.withdrawn(), "the work to end", seconds=20)
+    until(lambda: not queue.withdrawn(), "the work to end")
     assert queue.answer_to(question) is None
     assert ask(queue, kind="data", dataset={"key": "digits"})["info"], "the compute process goes on"
 

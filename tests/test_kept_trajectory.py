@@ -10,9 +10,10 @@ from engine.experiment import resolve
 from engine.knobs import BadSetting
 from engine.models import architectures
 from engine.plan import data_info, make_plan
-from engine.records import Recipe, Training
+from engine.records import Recipe
 from engine.scope import path_bytes
 from engine.store import Store
+from engine.training import Training
 from engine.unlearners import unlearners
 from engine.work import run_job
 

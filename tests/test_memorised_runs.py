@@ -10,11 +10,12 @@ from engine.halves import halves
 from engine.images import Images
 from engine.memorisation import doubt, memorisation
 from engine.plan import data_info, data_job, make_plan
-from engine.records import Recipe, Training
+from engine.records import Recipe
 from engine.scope import Scope, trained
 from engine.store import Store
 from engine.stored import load_ensemble, net_of
 from engine.train import last, train
+from engine.training import Training
 from engine.work import run_job
 from engine.work.unlearning import request
 

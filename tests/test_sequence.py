@@ -18,12 +18,13 @@ from engine.knobs import BadSetting
 from engine.metrics.klom import klom
 from engine.metrics.scores import Scores
 from engine.plan import data_info, make_plan, requests
-from engine.records import MOST_REQUESTS, Choice, EnsembleSize, Measuring, Recipe, Training
+from engine.records import MOST_REQUESTS, Choice, Recipe
 from engine.seeds import derive
 from engine.store import Store
 from engine.stored import load_ensemble, net_of
 from engine.task import ForgetTask
 from engine.train import train
+from engine.training import EnsembleSize, Measuring, Training
 from engine.work import run_job
 
 CPU = torch.device("cpu")

@@ -4,8 +4,9 @@ import pytest
 
 from engine.queue import Queue
 from engine.queue.sequences import cancel, place_of
-from engine.records import Choice, Recipe, Training
+from engine.records import Choice, Recipe
 from engine.store import Store
+from engine.training import Training
 
 THREE, FIVE, EIGHT, NINE = (Choice("class", {"classes": c}) for c in "3589")
 

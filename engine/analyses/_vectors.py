@@ -44,6 +44,6 @@ def narrow(x: np.ndarray, seed: int) -> np.ndarray:
     """Return x (N, D) in its principal components (N, at most 64), those of most variation first."""
     from sklearn.decomposition import PCA
 
-    kept = min(WIDE, *x.shape)
+    dimensions = min(WIDE, *x.shape)
     solver = "randomized" if x.shape[1] > 4 * WIDE else "full"
-    return PCA(kept, svd_solver=solver, random_state=derive(seed, "map:pca") % 2**32).fit_transform(x)  # (N, d)
+    return PCA(dimensions, svd_solver=solver, random_state=derive(seed, "map:pca") % 2**32).fit_transform(x)  # (N, d)

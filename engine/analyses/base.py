@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from engine.analyses.bench import ROLES, Bench
+from engine.cards import Card
 from engine.knobs import Configured, Scalar
 from engine.measurement import Measurement
 from engine.models.base import Net
-from engine.records import Card
 
 About = Literal["method", "point", "run", "data"]
 """What is asked about: a method of a run, one point under it, a run without its methods, a data set."""

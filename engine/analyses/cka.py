@@ -11,9 +11,9 @@ from torch import Tensor
 
 from engine.analyses.base import Analysis, Progress, Subject
 from engine.analyses.bench import Bench
+from engine.cards import Card
 from engine.knobs import Knob
 from engine.measurement import Measurement
-from engine.records import Card
 from engine.seeds import derive
 
 PAIRS = (

@@ -10,9 +10,9 @@ import numpy as np
 from engine.analyses._vectors import Through, narrow, vectors
 from engine.analyses.base import Analysis, Progress, Subject
 from engine.analyses.bench import Bench
+from engine.cards import Card
 from engine.data.base import DataError
 from engine.measurement import Measurement
-from engine.records import Card
 from engine.seeds import derive
 
 CLUSTERS = 10

@@ -11,9 +11,9 @@ import numpy as np
 from engine.analyses._vectors import Through, narrow, vectors
 from engine.analyses.base import Analysis, Progress, Subject
 from engine.analyses.bench import Bench
+from engine.cards import Card
 from engine.knobs import Knob
 from engine.measurement import Measurement
-from engine.records import Card
 from engine.seeds import derive
 
 

@@ -27,7 +27,7 @@ def analyse(arguments: argparse.Namespace) -> int:
 
     recipe = recipes.read(arguments.recipe)
     analysis = make_analysis(recipes.choice(arguments.analysis, "--analysis").to_json())
-    asked = {
+    question = {
         "kind": "analysis",
         "analysis": {"key": analysis.key, **analysis.settings()},
         "recipe": recipe.to_json(),
@@ -36,7 +36,7 @@ def analyse(arguments: argparse.Namespace) -> int:
     store = open_store(arguments)
     if analysis.about != "data":
         running.complete(arguments, recipe)
-    answer = follow.until_answered(store, Queue(store.queue_path), asked)
+    answer = follow.until_answered(store, Queue(store.queue_path), question)
     if "error" in answer:
         raise Refused(str(answer["error"]), 1)
     measurement = answered(store, answer)
@@ -44,7 +44,7 @@ def analyse(arguments: argparse.Namespace) -> int:
         _save(arguments.out, measurement)
     table = views()[analysis.key].frame(measurement)
     if arguments.json:
-        print(json.dumps(summary(analysis.key, asked.get("method"), answer["models"], measurement, table), indent=1))
+        print(json.dumps(summary(analysis.key, question.get("method"), answer["models"], measurement, table), indent=1))
     else:
         print(tables.records(table))
     return 0

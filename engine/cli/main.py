@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 from engine.cli import analysing, lists, measuring, recipes, running, serving
 from engine.cli.common import Refused
 from engine.knobs import BadSetting, Configured
-from engine.records import EnsembleSize, Measuring, Training
 from engine.store import StoreError
+from engine.training import EnsembleSize, Measuring, Training
 
 BAD_ARGUMENTS, FAILED = 2, 1
 

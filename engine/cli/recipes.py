@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.knobs import BadSetting, Configured
-from engine.records import Choice, EnsembleSize, Measuring, Recipe, Scalar, Training
+from engine.records import Choice, Recipe, Scalar
 from engine.sweep import expand
+from engine.training import EnsembleSize, Measuring, Training
 
 METHODS = "do_nothing,gradient_descent,gradient_ascent,neg_grad_plus,scrub,oracle_matching,partial_retrain"
 """The methods of a recipe that names none."""

@@ -36,7 +36,7 @@ TICK = 0.1
 IDLE_TICK = 0.4
 """Seconds between looks when idle; longer, to keep idle CPU low."""
 SLICE = 0.2
-"""Seconds of one kind of work in one turn; the rest is done in the next turn, which then comes at once."""
+"""Seconds after which a turn begins nothing long any more; the rest is done in the next turn, which comes at once."""
 NOTED = 0.25
 """Seconds between notes on the progress of a run."""
 PATIENCE = 60.0
@@ -60,7 +60,7 @@ class Compute:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._turn = 0
-        self._beaten = self._looked = -math.inf
+        self._beaten = self._looked = self._late = -math.inf
         self._failures: dict[str, str] = {}
         self.workers = Workers.start(scheduler=scheduler, workers=workers)
         self._flights = Flights(store, self.workers, landed=self._next_turn)
@@ -105,6 +105,7 @@ class Compute:
             self.workers.close()
 
     def _take_turn(self, now: float) -> None:
+        self._late = now + SLICE
         if now - self._beaten > 1.0:
             self._beaten = now
             self._beat()
@@ -133,7 +134,7 @@ class Compute:
             elif row.cancel:
                 self._runs[run_id].row = row
                 self._cancel(self._runs[run_id])
-        if not self._answers.serve(SLICE):
+        if not self._answers.serve(self._late - time.monotonic()):
             self._next_turn()
 
     def _admit(self, row: RunRow) -> None:
@@ -146,9 +147,9 @@ class Compute:
 
     def _plan(self) -> None:
         """Plan the runs that are new or know more of their data by now; what is not made yet is fetched later."""
-        begun = time.monotonic()
-        for run in [run for run in self._runs.values() if run.plan_due and not run.row.cancel]:
-            if time.monotonic() - begun > SLICE:
+        due = [run for run in self._runs.values() if run.plan_due and not run.row.cancel]
+        for number, run in enumerate(due):
+            if number and time.monotonic() > self._late:
                 self._next_turn()
                 return
             try:
@@ -168,12 +169,8 @@ class Compute:
 
     def _review(self) -> None:
         """Look at the results that came back and at those that were in the store before their run was planned."""
-        begun = time.monotonic()
         for run in list(self._runs.values()):
             while run.unreviewed and run.row.id in self._runs:
-                if time.monotonic() - begun > SLICE:
-                    self._next_turn()
-                    return
                 job = run.unreviewed[0]
                 try:
                     report = review(run, job, self.store)
@@ -185,6 +182,9 @@ class Compute:
                     run.reported.add(job.id)
                 run.unreviewed.popleft()
                 self._end_if_over(run)
+                if time.monotonic() > self._late:
+                    self._next_turn()
+                    return
 
     def _end_if_over(self, run: ActiveRun) -> None:
         if not run.over:

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from engine.cards import Card
 from engine.knobs import Configured
-from engine.records import Card, canonical
+from engine.records import canonical
 
 
 class DataError(ValueError):

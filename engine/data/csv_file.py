@@ -13,13 +13,14 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from engine.cards import Card
 from engine.data.base import DataError, Dataset, ImageData, Progress
 from engine.data.decoded import fetch, keep, whole
 from engine.data.delimited import EMPTY, LIMITS, Form, Limits, form, number, rows
 from engine.data.split import held_out
 from engine.data.table import MISSING, Raw, shortest, table_data
 from engine.knobs import Knob
-from engine.records import Card, digest
+from engine.records import digest
 
 CLASSES = 100
 """Most classes a column to predict may have."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.cards import Card
 from engine.data.base import Dataset, ImageData, Progress, image_data
 from engine.data.split import held_out
-from engine.records import Card
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from engine.cards import Card
 from engine.data.base import DataError, Dataset, ImageData, Progress
 from engine.data.decoded import fetch, keep, whole
 from engine.data.split import held_out
 from engine.data.table import Raw, table_data
-from engine.records import Card
 
 _KEY = "decoded-1"
 

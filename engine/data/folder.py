@@ -15,13 +15,14 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
+from engine.cards import Card
 from engine.data.archive import LIMITS, Limits, Member, listing, members
 from engine.data.base import DataError, Dataset, ImageData, Progress, image_data
 from engine.data.decoded import Rows, fetch, keep, note, whole
 from engine.data.layout import Layout, arrange
 from engine.data.pictures import BadPicture, Look, bounded_decoder, decode, look
 from engine.knobs import Knob
-from engine.records import Card, digest
+from engine.records import digest
 
 LARGEST_SIDE = 224
 _FORMAT = 1

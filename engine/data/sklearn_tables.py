@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from engine.cards import Card
 from engine.data.base import Dataset, ImageData, Progress
 from engine.data.split import held_out
 from engine.data.table import Raw, table_data
-from engine.records import Card
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.cards import Card
 from engine.data._downloaded import CifarRecords, Downloaded, IdxFiles, Parsed, Remote, torchvision_utils
-from engine.records import Card
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
+from engine.cards import Card
 from engine.data.base import ImageData
 from engine.knobs import BadSetting, Configured, Knob, Scalar
-from engine.records import Card, digest
+from engine.records import digest
 from engine.seeds import derive
 
 Count = Annotated[int, Knob("how many", "Training pictures to forget.", low=1, high=10_000_000)]

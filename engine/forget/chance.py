@@ -7,8 +7,8 @@ from typing import Self
 
 import numpy as np
 
+from engine.cards import Card
 from engine.forget.base import Count, Scene, Selector, checked, checked_count, generator, whole
-from engine.records import Card
 
 
 @dataclass(frozen=True)

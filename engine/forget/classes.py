@@ -7,10 +7,10 @@ from typing import Annotated, Self
 
 import numpy as np
 
+from engine.cards import Card
 from engine.data.base import ImageData
 from engine.forget.base import ForgetError, Left, Scene, Selector, checked
 from engine.knobs import Knob
-from engine.records import Card
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Annotated, Self
 
 import numpy as np
 
+from engine.cards import Card
 from engine.forget.base import ForgetError, Left, Scene, Selector, checked, spans
 from engine.knobs import Knob
-from engine.records import Card
 
 LARGEST_FILE = 10_000_000
 """Bytes of a list that are read at most."""

@@ -7,9 +7,9 @@ from typing import Annotated, Self
 
 import numpy as np
 
+from engine.cards import Card
 from engine.forget.base import Count, Scene, Selector, checked, checked_count, whole, words
 from engine.knobs import Knob
-from engine.records import Card
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 import numpy as np
 
+from engine.cards import Card
 from engine.forget.base import (
     Count,
     ForgetError,
@@ -22,7 +23,6 @@ from engine.forget.base import (
     words,
 )
 from engine.knobs import Knob
-from engine.records import Card
 from engine.seeds import derive
 
 _FIT = 10_000

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from engine.cards import Card
 from engine.metrics._bins import EPS
 from engine.metrics.base import Evidence, Metric, MetricError, Reading
-from engine.records import Card
 
 
 def klom_card(name: str, summary: str) -> Card:

@@ -12,11 +12,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from engine.cards import Card
 from engine.knobs import Configured
 from engine.metrics._bins import CONVENTIONS, Convention, MetricError
 from engine.metrics.health import diverged, small_n_warning
 from engine.metrics.klom import intervals, klom, refuse_shared
-from engine.records import SPLITS, Card
+from engine.records import SPLITS
 
 ROLES = ("oracle", "floor", "original", "unlearned")
 REFERENCES = ("oracle", "floor", "original")

@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from engine.cards import Card
 from engine.metrics.base import WHOLE, Evidence, Metric, MetricError, Reading
-from engine.records import Card
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from engine.cards import Card
 from engine.metrics.base import Evidence, Metric, Reading
-from engine.records import Card
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from engine.cards import Card
 from engine.metrics.base import WHOLE, Evidence, Metric, Reading
-from engine.records import SPLITS, Card
+from engine.records import SPLITS
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from engine.cards import Card
 from engine.knobs import Configured
-from engine.records import Card
 from engine.seeds import derive
 
 

@@ -10,9 +10,9 @@ from typing import Annotated
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.cards import Card
 from engine.knobs import Knob
 from engine.models.base import Architecture, Network
-from engine.records import Card
 
 
 class _Pool(nn.Module):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from engine.cards import Card
 from engine.models.base import Architecture, Network
-from engine.records import Card
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 from torch import nn
 
+from engine.cards import Card
 from engine.knobs import Knob
 from engine.models.base import Architecture, Network
-from engine.records import Card
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
+from engine.cards import Card
 from engine.knobs import Knob
 from engine.models.base import Architecture, Network
-from engine.records import Card
 
 
 class _Residual(nn.Module):

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.base import Architecture, Net, Network
-from engine.records import Training
 from engine.seeds import derive
+from engine.training import Training
 
 
 class _Bodies(nn.ModuleList):

@@ -14,11 +14,12 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import torch
 
+from engine.cards import Card
 from engine.data.base import ImageData
 from engine.ensemble import Ensemble, Strategy
 from engine.jobs import Hooks, Job
 from engine.knobs import Configured, Scalar
-from engine.records import Card, Choice
+from engine.records import Choice
 from engine.scope import Scope
 from engine.specs import ForgetSet, Prepared, Unlearned
 from engine.store import Artefact, Store

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
+from engine.cards import Card
 from engine.images import Images
 from engine.jobs import Hooks, Job, part_models, part_name
 from engine.leakage import drawn_at_least
 from engine.lesson import Lesson, learn, shared
 from engine.prerequisites.base import Prerequisite, Reading
-from engine.records import Card
 from engine.scope import Scope
 from engine.specs import WHOLE, Prepared, Trained
 from engine.store import Artefact, Store

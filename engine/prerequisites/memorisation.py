@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
+from engine.cards import Card
 from engine.halves import halves
 from engine.jobs import Job, part_models
 from engine.knobs import BadSetting, Knob
 from engine.memorisation import KINDS, doubt, memorisation
 from engine.prerequisites.base import Prerequisite, Reading
-from engine.records import Card
 from engine.scope import Scope
 from engine.specs import Trained
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from engine.cards import Card
 from engine.jobs import Job
 from engine.prerequisites.base import Prerequisite, Reading
-from engine.records import Card
 from engine.scope import Scope
 from engine.specs import Trained
 from engine.stored import load_ensemble

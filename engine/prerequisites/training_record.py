@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from engine.cards import Card
 from engine.ensemble import Ensemble
 from engine.prerequisites.base import Prerequisite, Reading
 from engine.record import TrainingRecord
-from engine.records import Card
 from engine.scope import Scope
 
 

@@ -10,12 +10,13 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from engine.cards import Card
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
 from engine.knobs import Configured, Scalar
 from engine.models.base import Architecture
-from engine.records import Card, Training
 from engine.task import ForgetTask
+from engine.training import Training
 
 
 @dataclass(frozen=True)

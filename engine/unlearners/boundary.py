@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from engine.cards import Card
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import INPUT_COST, input_gradient
@@ -16,10 +17,10 @@ from engine.images import Images
 from engine.knobs import Knob
 from engine.losses import cross_entropy
 from engine.models.base import Net
-from engine.records import Card, Training
 from engine.seeds import derive
 from engine.streams import Streams
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 LearningRate = Annotated[float, Knob("learning rate", "Step length of SGD.", low=1e-7, high=1, scale="log")]

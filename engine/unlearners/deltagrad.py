@@ -11,6 +11,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from engine.cards import Card
 from engine.curvature import QuasiHessian, flatten, unflatten
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, learning_rate
 from engine.ensemble import Ensemble
@@ -19,8 +20,8 @@ from engine.knobs import Knob
 from engine.losses import cross_entropy, weighted_cross_entropy
 from engine.models.base import Architecture
 from engine.record import TrainingPath
-from engine.records import Card, Training
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 

@@ -8,14 +8,15 @@ from typing import Annotated
 
 from torch import Tensor
 
+from engine.cards import Card
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import mean_square_gradient
 from engine.knobs import Knob
 from engine.losses import cross_entropy
-from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 FLOOR = 1e-8

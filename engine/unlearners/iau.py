@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
+from engine.cards import Card
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import mean_gradient
 from engine.knobs import Knob
 from engine.losses import cross_entropy
-from engine.records import Card, Training
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 _EPSILON = 1e-8

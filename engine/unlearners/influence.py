@@ -9,6 +9,7 @@ from typing import Annotated
 
 from torch import Tensor
 
+from engine.cards import Card
 from engine.curvature import (
     GAUSS_NEWTON_COST,
     HESSIAN_COST,
@@ -25,9 +26,9 @@ from engine.ensemble import Ensemble
 from engine.gradients import mean_gradient
 from engine.knobs import Knob
 from engine.losses import cross_entropy
-from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 

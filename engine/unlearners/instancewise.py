@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from engine.cards import Card
 from engine.curvature import flatten
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, Student
 from engine.ensemble import Ensemble
@@ -16,9 +17,9 @@ from engine.gradients import INPUT_COST, input_gradient, mean_absolute_gradient
 from engine.images import Images
 from engine.knobs import BadSetting, Knob
 from engine.losses import cross_entropy, log_probabilities
-from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 IMPORTANCE_COST = FORWARD + BACKWARD

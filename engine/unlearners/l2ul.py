@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from engine.cards import Card
 from engine.descent import Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.knobs import Scalar
 from engine.models.base import Architecture
-from engine.records import Card, Training
 from engine.task import ForgetTask
 from engine.teaching import Teaching
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 WIDEST = 32

@@ -9,13 +9,14 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from engine.cards import Card
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, Student
 from engine.ensemble import Ensemble
 from engine.knobs import Knob
 from engine.losses import squared_error
-from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask, OracleLogits
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 

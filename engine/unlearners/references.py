@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
+from engine.cards import Card
 from engine.descent import Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.knobs import Knob
-from engine.records import Card, Training
 from engine.sharding import train_sharded
 from engine.task import ForgetTask
 from engine.train import train
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 

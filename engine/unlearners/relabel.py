@@ -9,15 +9,16 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from engine.cards import Card
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import mean_gradient
 from engine.images import Images
 from engine.knobs import Knob
 from engine.losses import cross_entropy
-from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 LearningRate = Annotated[float, Knob("learning rate", "Step length.", low=1e-7, high=1, scale="log")]

@@ -8,14 +8,15 @@ from typing import Annotated
 
 import torch
 
+from engine.cards import Card
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
 from engine.knobs import BadSetting, Knob, Scalar
 from engine.memorisation import KINDS, by_rank, sizes
 from engine.models.base import Architecture
-from engine.records import Card, Training
 from engine.seeds import derive
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners import make_unlearner
 from engine.unlearners.base import Unlearner
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from engine.cards import Card
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
 from engine.models.base import Architecture
-from engine.records import Card, Training
 from engine.sharding import expected_cost, retrain_touched
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 

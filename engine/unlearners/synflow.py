@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from engine.cards import Card
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.knobs import Knob
 from engine.losses import cross_entropy
 from engine.models.base import Architecture, Net
-from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 

@@ -9,14 +9,15 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from engine.cards import Card
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, Student
 from engine.ensemble import Ensemble
 from engine.gradients import INPUT_COST, input_gradient
 from engine.knobs import BadSetting, Knob
 from engine.losses import cross_entropy
-from engine.records import Card, Training
 from engine.streams import Streams
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Exhibit, Unlearner
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated
 
+from engine.cards import Card
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import weighted_gradient
 from engine.knobs import Knob
 from engine.models.base import Architecture
-from engine.records import Card, Training
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 

@@ -59,7 +59,7 @@ def frame(
     value, _, _, floor = columns(statistic)
     rows = []
     for forget_set, table, keys in measured:
-        found: dict[str, list[dict[str, object]]] = {}
+        settings: dict[str, list[dict[str, object]]] = {}
         nothing = np.nan
         for method, part in table[table[value].notna()].groupby("method", sort=False):
             by = part.set_index("split")
@@ -72,7 +72,7 @@ def frame(
             if reference:
                 continue
             retain, retain_floor = (by[c].get("retain", np.nan) for c in (value, floor))
-            found.setdefault(key, []).append(
+            settings.setdefault(key, []).append(
                 {
                     "forget_set": forget_set,
                     "method": key,
@@ -88,7 +88,7 @@ def frame(
             )
         best = [
             {**min(several, key=lambda row: row["forget"]), "tried": len(several), "nothing": nothing}
-            for several in found.values()
+            for several in settings.values()
         ]
         rows += sorted(best, key=lambda row: row["forget"])
     return tidy(COLUMNS, rows)

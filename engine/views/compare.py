@@ -59,23 +59,23 @@ def letters(ids: Sequence[str]) -> dict[str, str]:
 
 def settings(recipe: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     """Return every setting of a recipe as text by (part, setting); methods by key, further ones of a key numbered."""
-    found: dict[tuple[str, str], str] = {}
+    values: dict[tuple[str, str], str] = {}
     for part, title in _PARTS.items():
         for name, value in dict(recipe.get(part, {})).items():
-            found[title, "" if name == "key" else name] = written(value)
+            values[title, "" if name == "key" else name] = written(value)
     if recipe.get("before"):
-        found["Earlier requests", ""] = written("; ".join(_asked(choice) for choice in recipe["before"]))
+        values["Earlier requests", ""] = written("; ".join(_asked(choice) for choice in recipe["before"]))
     seen: dict[str, int] = {}
     for method in recipe.get("methods", []):
         key = str(method["key"])
         seen[key] = seen.get(key, 0) + 1
         title = f"method:{key}" + (f":{seen[key]}" if seen[key] > 1 else "")
-        found[title, ""] = "yes"
+        values[title, ""] = "yes"
         for name, value in method.items():
             if name != "key":
-                found[title, name] = written(value)
-    found["Seed", ""] = written(recipe.get("seed", 0))
-    return found
+                values[title, name] = written(value)
+    values["Seed", ""] = written(recipe.get("seed", 0))
+    return values
 
 
 def _asked(choice: Mapping[str, Any]) -> str:
@@ -97,7 +97,7 @@ def differences(recipes: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     runs have are left out, as the method's own row says so.
     """
     known = {run: settings(recipe) for run, recipe in recipes.items()}
-    places = list(dict.fromkeys(place for found in known.values() for place in found))
+    places = list(dict.fromkeys(place for values in known.values() for place in values))
     rows = []
     for part, name in places:
         values = [known[run].get((part, name), ABSENT) for run in known]

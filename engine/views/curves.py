@@ -11,7 +11,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from engine.records import REFERENCES, SPLITS, MethodFacts
+from engine.cards import REFERENCES, MethodFacts
+from engine.records import SPLITS
 from engine.theme import DASH, MARKER, Look, fade
 from engine.views.base import SPLIT_TITLES, Column, ViewCard, largest, plain, styled, tidy
 from engine.views.palette import hue

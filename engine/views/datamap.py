@@ -91,7 +91,7 @@ def figure(
     """Draw the map from its table, coloured by the column ``by``, the chosen pictures ringed."""
     made = go.Figure()
     size = 3 if len(table) > 6000 else 6
-    said = "picture %{customdata}<br>%{text}<extra></extra>"
+    hover = "picture %{customdata}<br>%{text}<extra></extra>"
     if table[by].dtype.kind == "f":
         low, high = bounds(table[by].to_numpy())
         marker = {
@@ -119,7 +119,7 @@ def figure(
             marker={**marker, "opacity": 0.8},
             text=rows["label"].map(plain),
             customdata=rows["picture"],
-            hovertemplate=said,
+            hovertemplate=hover,
             showlegend=bool(name),
         )
     ringed = table[table["chosen"]]

@@ -58,12 +58,12 @@ def counts(models: int) -> list[int]:
 
 def sampled(points: Mapping[str, np.ndarray], most: int = _POINTS) -> dict[str, np.ndarray]:
     """Return at most ``most`` points of each split, evenly over their numbers: enough for a mean and a percentile."""
-    found = {}
+    chosen = {}
     for split in SPLITS:
         ids = np.sort(np.asarray(points[split], dtype=np.int64))  # (n,)
         keep = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), most)).astype(int)) if len(ids) else []
-        found[split] = ids[keep]
-    return found
+        chosen[split] = ids[keep]
+    return chosen
 
 
 def frame(
@@ -132,7 +132,7 @@ def needed(table: pd.DataFrame, floor: float, *, statistic: str = "", split: str
     return math.ceil(wanted) if wanted <= 20 * n[-1] else None
 
 
-def said(table: pd.DataFrame, name: str, *, statistic: str = "") -> str:
+def sentence(table: pd.DataFrame, name: str, *, statistic: str = "") -> str:
     """Answer the question in plain words for the forget set: two sentences, three when it is not enough."""
     part = table[table["split"] == "forget"].sort_values("models")
     if len(part) < 2:

@@ -12,10 +12,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from engine import metrics
+from engine.cards import REFERENCES, MethodFacts
 from engine.metrics import scores
 from engine.metrics._statistic import KlomStatistic
 from engine.metrics.scores import Scores
-from engine.records import REFERENCES, SPLITS, MethodFacts
+from engine.records import SPLITS
 from engine.theme import MARKER, Look, fade
 from engine.views.base import (
     CEILING,
@@ -140,9 +141,9 @@ def verdict(table: pd.DataFrame, statistic: str = "") -> str:
         idle = float(nothing.iloc[0][value])
         sentence += f"; doing nothing scores {idle:.1f}" + (", which is closer still" if idle < best[value] else "")
     sentence += "."
-    kept = table[(table["method"] == method) & (table["split"] == "retain")]
-    if not kept.empty and kept.iloc[0][value] > 2 * kept.iloc[0][floor]:
-        row = kept.iloc[0]
+    retain = table[(table["method"] == method) & (table["split"] == "retain")]
+    if not retain.empty and retain.iloc[0][value] > 2 * retain.iloc[0][floor]:
+        row = retain.iloc[0]
         sentence += f" On the retain set it drifts to {row[value]:.1f} (floor {row[floor]:.1f})."
     return sentence
 

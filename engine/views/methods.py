@@ -79,10 +79,10 @@ def frame(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def about(row: pd.Series) -> str:
     """Return what a run measured a method on, and with how many models; the paper's convention goes without saying."""
-    kept = "" if row["convention"] == "paper" else f", {row['convention']} convention"
+    convention = "" if row["convention"] == "paper" else f", {row['convention']} convention"
     _, _, settings = str(row["name"]).partition(", ")
     own = f", {settings}" if settings else ""
-    return f"{row['data']}, {row['model']}, {row['forget']}, {row['models']} models{own}{kept}"
+    return f"{row['data']}, {row['model']}, {row['forget']}, {row['models']} models{own}{convention}"
 
 
 def best(table: pd.DataFrame) -> Mapping[str, pd.Series]:

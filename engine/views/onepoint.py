@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from engine.cards import REFERENCES
 from engine.metrics.base import MetricError
 from engine.metrics.two_sample import kolmogorov_smirnov, welch
-from engine.records import REFERENCES
 from engine.theme import Look
 from engine.views.base import KLOM_RANGE, Column, ViewCard, number, plain, styled, tidy
 from engine.views.headline import ceiling_shape, floor_shapes, role_of
@@ -48,7 +48,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
 class Measured:
     """One method on one point: its KLOM and floor in nats, and the margins (m,) of its networks and of the oracles.
 
-    ``reference`` is the kind of reference the method is, one of :data:`engine.records.REFERENCES`.
+    ``reference`` is the kind of reference the method is, one of :data:`engine.cards.REFERENCES`.
     """
 
     method: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.records import MethodFacts
+from engine.cards import MethodFacts
 from engine.theme import Look
 
 _LIGHT = ("#0072B2", "#9B3FD0", "#C2307F", "#1F2466", "#3E9BD6", "#6A58E8", "#7A4A6E", "#00519C")

@@ -13,10 +13,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from engine import metrics
+from engine.cards import REFERENCES
 from engine.metrics import scores
 from engine.metrics.base import Metric
 from engine.metrics.scores import Scores
-from engine.records import EARLIER, REFERENCES, SPLITS
+from engine.records import EARLIER, SPLITS
 from engine.theme import Look, fade
 from engine.views import headline
 from engine.views.base import (
@@ -65,7 +66,7 @@ _HALF = 0.32
 class Entry:
     """What one method measured at one request: its number from 1, what was asked, and the scores.
 
-    ``reference`` is the kind of reference the method is, one of :data:`engine.records.REFERENCES`.
+    ``reference`` is the kind of reference the method is, one of :data:`engine.cards.REFERENCES`.
     """
 
     request: int
@@ -108,7 +109,7 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
     return tidy(documented(), rows)
 
 
-def said(table: pd.DataFrame) -> str:
+def sentence(table: pd.DataFrame) -> str:
     """Say who is closest after the newest request, on its own pictures and on those of earlier ones; "" without any."""
     value, _, _, floor_of = headline.columns()
     tried = table[(table["reference"] == "") & table[value].notna()]

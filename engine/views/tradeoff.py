@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from engine.cards import REFERENCES
 from engine.metrics.cost import Compute, Seconds
-from engine.records import REFERENCES
 from engine.theme import Look, fade
 from engine.views.base import CEILING, Column, ViewCard, largest, number, plain, styled, tidy
 from engine.views.headline import chosen_statistic, columns
@@ -69,53 +69,53 @@ def frame(table: pd.DataFrame, statistic: str = "") -> pd.DataFrame:
                 "front": False,
             }
         )
-    found = tidy(COLUMNS, rows)
-    tried = tested(found)
+    measured = tidy(COLUMNS, rows)
+    tried = tested(measured)
     prices = tried[["forget", "retain", "compute"]].to_numpy(dtype=float)  # (n, 3)
     no_worse = (prices[None] <= prices[:, None]).all(axis=2)  # (n, n): row i, is j as good in all
     better = (prices[None] < prices[:, None]).any(axis=2)
-    found.loc[tried.index, "front"] = ~(no_worse & better).any(axis=1)
-    return found
+    measured.loc[tried.index, "front"] = ~(no_worse & better).any(axis=1)
+    return measured
 
 
-def tested(found: pd.DataFrame) -> pd.DataFrame:
+def tested(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that are no points of reference."""
-    return found[found["reference"] == ""]
+    return table[table["reference"] == ""]
 
 
-def said(found: pd.DataFrame) -> str:
+def sentence(table: pd.DataFrame) -> str:
     """Say which setting forgets best, and which does among those that leave the retain set alone; "" without any.
 
     Alone means within twice its noise floor there.
     """
-    tried = tested(found)
+    tried = tested(table)
     if tried.empty:
         return ""
     best = tried.loc[tried["forget"].idxmin()]
-    text = f"Closest on the forget set: {best['name']}, {_told(best)}."
-    kept = tried[tried["retain"] <= 2 * tried["retain_floor"]]
-    if kept.empty:
+    text = f"Closest on the forget set: {best['name']}, {_in_words(best)}."
+    sparing = tried[tried["retain"] <= 2 * tried["retain_floor"]]
+    if sparing.empty:
         return f"{text} None leaves the retain set within twice its floor."
-    gentle = kept.loc[kept["forget"].idxmin()]
+    gentle = sparing.loc[sparing["forget"].idxmin()]
     if gentle["method"] == best["method"]:
         return f"{text} It leaves the retain set within twice its floor."
-    return f"{text} Of those that leave the retain set within twice its floor: {gentle['name']}, {_told(gentle)}."
+    return f"{text} Of those that leave the retain set within twice its floor: {gentle['name']}, {_in_words(gentle)}."
 
 
-def _told(row: pd.Series) -> str:
+def _in_words(row: pd.Series) -> str:
     price = f" for {row['compute']:.1%} of a retrain" if np.isfinite(row["compute"]) else ""
     return f"{row['forget']:.2f}{price}, retain set {row['retain']:.2f}"
 
 
-def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: str = "") -> go.Figure:
+def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: str = "") -> go.Figure:
     """Draw forget KLOM over compute (log), the references as lines. Custom data of a dot: (method, "forget")."""
-    tried = tested(found)
+    tried = tested(table)
     figure = go.Figure()
-    if np.isfinite(found["floor"]).any():
+    if np.isfinite(table["floor"]).any():
         # Methods may rest on different numbers of models: the band is the widest of their floors.
-        edge = largest(found["floor"])
+        edge = largest(table["floor"])
         figure.add_hrect(y0=-1, y1=edge, fillcolor=fade(colours.oracle, 0.14), line_width=0, layer="below")
-    idle = found[found["reference"] == "do nothing"]
+    idle = table[table["reference"] == "do nothing"]
     if idle["forget"].notna().any():
         figure.add_hline(
             y=float(idle["forget"].iloc[0]),
@@ -123,7 +123,7 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
             annotation={"text": "do nothing", "font": {"color": colours.original, "size": 11}},
             annotation_position="top left",
         )
-    partial = found[found["reference"].isin(("partial retrain", "retrain"))].sort_values("compute")
+    partial = table[table["reference"].isin(("partial retrain", "retrain"))].sort_values("compute")
     if not partial.empty:
         figure.add_trace(
             go.Scatter(
@@ -140,7 +140,7 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
         )
     figure.add_trace(_dots(tried, colours, chosen))
     shares = [_LEAST, 1e-3, 1e-2, 0.1, 1.0]
-    shown = found["compute"][found["compute"] > 0]
+    shown = table["compute"][table["compute"] > 0]
     low = _LEAST if shown.empty else max(_LEAST, float(shown.min()) / 2)
     high = max(1.3, 1.3 * largest(shown))
     figure.update_xaxes(
@@ -151,7 +151,7 @@ def figure(found: pd.DataFrame, colours: Look, *, chosen: str = "", statistic: s
         title_text="compute (share of a retrain, log)",
         fixedrange=True,
     )
-    top = min(CEILING + 0.8, 1.12 * max(1.0, largest(found["forget"])))
+    top = min(CEILING + 0.8, 1.12 * max(1.0, largest(table["forget"])))
     figure.update_yaxes(
         range=[-0.02 * top, top],
         title_text=f"forget KLOM, {chosen_statistic(statistic).label.lower()} (nats)",

@@ -92,7 +92,7 @@ def frame(tracks: Sequence[Track], *, oracle: np.ndarray, original: np.ndarray) 
     return tidy(COLUMNS, rows)
 
 
-def said(table: pd.DataFrame, method: str) -> str:
+def sentence(table: pd.DataFrame, method: str) -> str:
     """Say in one sentence how a method's way ends against the oracle band, and whether it was inside before."""
     way = table[table["method"] == method]
     if len(way) < 2:

@@ -62,7 +62,7 @@ def frame(
     return typed(COLUMNS, pd.concat(parts, ignore_index=True))
 
 
-def said(table: pd.DataFrame, names: tuple[str, str], *, split: str) -> str:
+def sentence(table: pd.DataFrame, names: tuple[str, str], *, split: str) -> str:
     """Say in one sentence on how many pictures of a split each of two methods is closer to the oracle."""
     part = table[table["split"] == split]
     nearer = int((part["first"] < part["second"]).sum())
@@ -138,7 +138,7 @@ def _thinned(part: pd.DataFrame, point: int | None) -> pd.DataFrame:
     ranked = part.iloc[np.argsort(-part["difference"].abs().to_numpy(), kind="stable")]
     half = _MOST // 2
     others = np.unique(np.linspace(half, len(ranked) - 1, _MOST - half).astype(int))
-    kept = pd.concat([ranked.iloc[:half], ranked.iloc[others]])
-    if point is not None and point not in set(kept["point"]):
-        kept = pd.concat([kept, part[part["point"] == point]])
-    return kept
+    shown = pd.concat([ranked.iloc[:half], ranked.iloc[others]])
+    if point is not None and point not in set(shown["point"]):
+        shown = pd.concat([shown, part[part["point"] == point]])
+    return shown

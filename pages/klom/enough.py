@@ -35,7 +35,7 @@ def draw(run: RunRow, result: results.Result, convention: str, statistic: str) -
     except (StoreError, MetricError) as error:
         st.warning(f"The curve cannot be drawn: {say.plain(error)}")
         return
-    st.html(f'<p class="fs-small strong">{say.escaped(enough.said(table, result.name, statistic=shown))}</p>')
+    st.html(f'<p class="fs-small strong">{say.escaped(enough.sentence(table, result.name, statistic=shown))}</p>')
     if table.empty:
         return
 

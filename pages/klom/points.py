@@ -157,7 +157,7 @@ def _versus(
     names = (result.name, other.name)
 
     figure = partial(versus.figure, table, names=names, split=split, point=chosen)
-    said = nouns.spoken(versus.said(table, names, split=split))
+    said = nouns.spoken(versus.sentence(table, names, split=split))
     st.html(f'<p class="fs-small strong">{say.escaped(said)}</p>')
     if other.models != result.models:
         unequal = f"{result.name} rests on {result.models} models, {other.name} on {other.models}: wait until equal."

@@ -24,7 +24,7 @@ def draw(
     if len(tradeoff.tested(found)) < _LEAST:
         return
     show.heading(tradeoff.CARD)
-    st.html(f'<p class="fs-small strong">{say.escaped(tradeoff.said(found))}</p>')
+    st.html(f'<p class="fs-small strong">{say.escaped(tradeoff.sentence(found))}</p>')
     figure = partial(tradeoff.figure, found, chosen=method, statistic=statistic)
     show.chart(figure, "tradeoff", on_click=choose, alt="Forget KLOM of each method over its share of a retrain")
     show.behind(

@@ -282,7 +282,7 @@ def _way(measured: Sequence[results.Result], seen: _Seen, number: int, chosen: s
     if table.empty:
         return
     show.heading(card)
-    said = trajectory.said(table, chosen)
+    said = trajectory.sentence(table, chosen)
     if said:
         st.html(f'<p class="fs-small strong">{say.escaped(said)}</p>')
 

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from engine.cards import MethodFacts
 from engine.metrics.scores import Scores
 from engine.queue import ResultRow, RunRow
-from engine.records import EARLIER, MethodFacts, digest
+from engine.records import EARLIER, digest
 from engine.store import Artefact, Part, StoreError, default_store
 from engine.views import enough, headline, trajectory
 from pages.ui import say, workspace

@@ -10,9 +10,10 @@ from pathlib import PurePath
 from typing import Any
 
 from engine import catalog
+from engine.cards import MethodFacts
 from engine.forget import make_selector
 from engine.knobs import BadSetting
-from engine.records import MethodFacts, Recipe
+from engine.records import Recipe
 from pages.ui import workspace
 
 _UPLOAD = re.compile(r"\b([0-9a-f]{64})\.(?:zip|tar\.gz|tar\.xz|tar|csv)\b")

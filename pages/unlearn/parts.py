@@ -9,8 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from engine.cards import MethodFacts
 from engine.queue import FramesRow, RunRow
-from engine.records import MethodFacts, digest
+from engine.records import digest
 from engine.store import default_store
 from engine.theme import Look, look
 from engine.views import curves as view

@@ -66,7 +66,7 @@ def _draw(run_id: str) -> None:
         show.heading(view.CARD)
         missing = [number for number, other in enumerate(where.runs, start=1) if other is None]
         gaps = f" Nobody ran request {missing[0]} by itself, so it is not drawn." if missing else ""
-        st.html(f'<p class="fs-small strong">{say.escaped(view.said(table) + gaps)}</p>')
+        st.html(f'<p class="fs-small strong">{say.escaped(view.sentence(table) + gaps)}</p>')
         quantities = view.quantities()
         quantity = switch(
             "What of each request",

@@ -9,7 +9,8 @@ import pytest
 from engine.cli import recipes
 from engine.experiment import resolve
 from engine.knobs import BadSetting
-from engine.records import EnsembleSize, Measuring, Recipe, Training
+from engine.records import Recipe
+from engine.training import EnsembleSize, Measuring, Training
 
 SETTINGS = [
     (part, field)

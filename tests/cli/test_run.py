@@ -18,7 +18,7 @@ from engine.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--models", "4", "--chunk", "2", "--epochs", "1", "--model", "mlp:hidden=8", "--strategy", "stacked")
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
 
 def until(condition, what, seconds=240.0):

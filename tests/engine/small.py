@@ -15,9 +15,9 @@ from engine.models import architectures
 from engine.models.base import Architecture, Net
 from engine.models.sharded import net_for
 from engine.record import TrainingRecord
-from engine.records import Training
 from engine.task import ForgetTask
 from engine.train import last, train
+from engine.training import Training
 
 CPU = torch.device("cpu")
 FORGET = torch.tensor([3, 7, 8, 20, 31, 33])

@@ -13,7 +13,7 @@ from engine.descent import Stepper, learning_rate
 from engine.ensemble import Ensemble
 from engine.losses import cross_entropy, kl_divergence, squared_error
 from engine.models import architectures
-from engine.records import Training
+from engine.training import Training
 
 STRATEGIES = pytest.mark.parametrize("strategy", ["stacked", "looped"])
 

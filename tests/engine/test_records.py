@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.cards import Card
 from engine.knobs import BadSetting
-from engine.records import Card, Choice, EnsembleSize, Measuring, Recipe, Training, canonical, digest
+from engine.records import Choice, Recipe, canonical, digest
 from engine.seeds import derive
+from engine.training import EnsembleSize, Measuring, Training
 
 RECIPE = Recipe(
     dataset=Choice("digits"),

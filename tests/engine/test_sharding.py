@@ -14,11 +14,12 @@ from engine.models import architectures
 from engine.models.base import Net
 from engine.models.sharded import ShardedNet, net_for, voted
 from engine.plan import data_job
-from engine.records import Recipe, Training
+from engine.records import Recipe
 from engine.scope import Scope
 from engine.sharding import cut
 from engine.streams import Streams
 from engine.train import last, train
+from engine.training import Training
 
 FEW = {"logistic": {}, "mlp": {"hidden": 8}, "cnn": {"channels": 4}, "resnet9": {"width": 4}}
 

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 
 from engine.ensemble import Ensemble
 from engine.models import architectures
-from engine.records import Training
 from engine.stopping import Stopping
 from engine.streams import Streams
 from engine.task import ForgetTask
 from engine.train import last, train
+from engine.training import Training
 from engine.unlearners import unlearners
 
 EAGER = {"epochs": 60, "patience": 2, "held_out": 0.25, "lr": 0.3, "schedule": "constant", "weight_decay": 0.01}

@@ -11,10 +11,10 @@ from torch import nn
 from engine.descent import learning_rate
 from engine.ensemble import Ensemble
 from engine.models import architectures
-from engine.records import Training
 from engine.seeds import derive
 from engine.streams import Streams
 from engine.train import last, train
+from engine.training import Training
 
 TINY = {
     "logistic": {},

@@ -7,8 +7,9 @@ import toy
 
 from engine.data.digits import Digits
 from engine.queue import Shelf
-from engine.records import Choice, Training
+from engine.records import Choice
 from engine.specs import Trained
+from engine.training import Training
 from pages.forget.sets import Alike, combine, composition, inside, outside
 from pages.forget.state import History
 

@@ -3,7 +3,8 @@
 import pytest
 
 from engine.experiment import misfits
-from engine.records import Choice, Training
+from engine.records import Choice
+from engine.training import Training
 
 
 def text(app):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import toy
 
+from engine.cards import MethodFacts
 from engine.data.digits import Digits
 from engine.queue import Queue, Shelf
 from engine.records import Recipe
@@ -167,10 +168,10 @@ def test_the_points_of_earlier_requests_are_in_no_other_split(visit, sequence, q
     assert not app.exception
     (earlier,) = {tuple(toy.removed(store, row.payload)[1]) for row in queue.results(sequence[1])}
     row = queue.results(sequence[1])[0]
-    points = results.Result(sequence[1], row.method_id, "", row.models, row.payload).points()
+    points = results.Result(sequence[1], row.method_id, "", row.models, row.payload, MethodFacts()).points()
     assert points["earlier"].tolist() == list(earlier)
     assert not np.isin(points["retain"], [*earlier, *points["forget"]]).any()
-    result = results.Result(sequence[1], row.method_id, "", row.models, row.payload)
+    result = results.Result(sequence[1], row.method_id, "", row.models, row.payload, MethodFacts())
     assert result.split_of(earlier[0]) == "earlier"
     look = visit("klom", run=sequence[1], point=str(earlier[0]))
     assert "forgotten earlier" in text(look)

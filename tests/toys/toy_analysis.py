@@ -9,9 +9,9 @@ import numpy as np
 
 from engine.analyses.base import Analysis, Progress, Subject
 from engine.analyses.bench import Bench
+from engine.cards import Card
 from engine.knobs import Knob
 from engine.measurement import Measurement
-from engine.records import Card
 
 
 @dataclass(frozen=True)

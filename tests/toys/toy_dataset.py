@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.cards import Card
 from engine.data.base import Dataset, ImageData, Progress, image_data
-from engine.records import Card
 
 
 @dataclass(frozen=True)

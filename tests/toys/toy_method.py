@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+from engine.cards import Card
 from engine.descent import Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.knobs import Knob, Scalar
-from engine.records import Card, Training
 from engine.task import ForgetTask
+from engine.training import Training
 from engine.unlearners.base import Unlearner
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.cards import Card
 from engine.metrics.base import Evidence, Metric, Reading
-from engine.records import Card
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
+from engine.cards import Card
 from engine.jobs import Hooks, Job
 from engine.knobs import Knob
 from engine.prerequisites.base import Prerequisite, Reading
-from engine.records import Card
 from engine.scope import Scope
 from engine.specs import Prepared
 from engine.store import Artefact, Store

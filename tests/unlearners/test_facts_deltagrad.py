@@ -16,10 +16,10 @@ from engine.ensemble import Ensemble
 from engine.images import Images
 from engine.models import architectures
 from engine.record import TrainingRecord
-from engine.records import Training
 from engine.streams import Streams
 from engine.task import ForgetTask
 from engine.train import last, train
+from engine.training import Training
 from engine.unlearners import unlearners
 
 LINEAR = architectures()["logistic"]()

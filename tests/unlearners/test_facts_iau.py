@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from engine.models import architectures
-from engine.records import Training
 from engine.train import last, train
+from engine.training import Training
 from engine.unlearners import unlearners
 
 

@@ -13,10 +13,10 @@ from engine.images import Images
 from engine.knobs import BadSetting
 from engine.models import architectures
 from engine.models.base import Net
-from engine.records import Training
 from engine.streams import Streams
 from engine.task import ForgetTask
 from engine.train import last, train
+from engine.training import Training
 from engine.unlearners import unlearners
 from engine.unlearners.instancewise import attack, unimportance
 

@@ -17,13 +17,14 @@ from engine.metrics.cost import Compute
 from engine.metrics.scores import Scores
 from engine.models import architectures
 from engine.record import TrainingRecord
-from engine.records import Recipe, Training
+from engine.records import Recipe
 from engine.scope import trained
 from engine.sharding import cut, expected_cost, first_touched
 from engine.store import Store
 from engine.stored import load_ensemble
 from engine.task import ForgetTask, NotDeclared
 from engine.train import last, train
+from engine.training import Training
 from engine.unlearners import unlearners
 from engine.work import run_job
 

@@ -1,6 +1,6 @@
 """What the tests of views know of methods, by the key that a method's id begins with."""
 
-from engine.records import MethodFacts
+from engine.cards import MethodFacts
 from engine.views import headline
 
 REFERENCES = {"do_nothing": "do nothing", "retrain": "retrain", "partial_retrain": "partial retrain"}

@@ -26,10 +26,10 @@ def test_two_methods_are_laid_side_by_side_at_every_point():
 
 
 def test_which_method_is_closer_on_how_many_pictures_is_said():
-    assert versus.said(compared(), ("A", "B"), split="forget") == (
+    assert versus.sentence(compared(), ("A", "B"), split="forget") == (
         "A is closer on 1 of 2 pictures of the forget set, B on 1."
     )
-    assert versus.said(compared(), ("A", "B"), split="retain") == (
+    assert versus.sentence(compared(), ("A", "B"), split="retain") == (
         "A is closer on 1 of 2 pictures of the retain set, B on 0; 1 score the same."
     )
 

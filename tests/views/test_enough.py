@@ -60,7 +60,7 @@ def test_diverged_models_are_left_out_of_every_size():
 def test_too_few_models_make_no_curve_and_say_so():
     found = enough.frame(oracle=draw(3), second=draw(3, seed=1), unlearned=draw(3, seed=2), splits=SPLITS)
     assert found.empty
-    assert "too few models" in enough.said(found, "SCRUB")
+    assert "too few models" in enough.sentence(found, "SCRUB")
 
 
 def test_the_points_looked_at_are_few_even_and_all_of_a_small_split():
@@ -104,13 +104,13 @@ def test_needed_reads_off_and_carries_a_power_law_on():
 )
 def test_the_answer_is_in_words(floor_of, klom_of, said):
     table = curve(floor_of, klom_of)
-    assert said in enough.said(table, "SCRUB")
-    assert "With 100 models a side the floor of the forget set is 0.6" in enough.said(table, "SCRUB")
+    assert said in enough.sentence(table, "SCRUB")
+    assert "With 100 models a side the floor of the forget set is 0.6" in enough.sentence(table, "SCRUB")
 
 
 def test_how_many_would_settle_it_and_reach_published_floors_is_said_roughly():
     few = curve(lambda n: 60 / n, lambda n: 60 / n + 1.0, sizes=(5, 10, 20))
-    said = enough.said(few, "SCRUB")
+    said = enough.sentence(few, "SCRUB")
     assert "about 30 would settle it" in said
     assert "For a floor of 0.7, that of published tables, it takes about 90." in said
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.records import REFERENCES
+from engine.cards import REFERENCES
 from engine.unlearners import unlearners
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -75,7 +75,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.data.base import Dataset, image_data
-from engine.records import Card
+from engine.cards import Card
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_frame_holds_the_way_and_the_bands():
     ],
 )
 def test_how_a_way_ends_is_said(margins, said):
-    assert trajectory.said(table(*margins), "scrub") == said
+    assert trajectory.sentence(table(*margins), "scrub") == said
 
 
 def test_the_chosen_way_is_on_top_in_its_hue_and_the_oracles_have_their_band():

@@ -6,6 +6,7 @@ The views are those of the registry. Tables are made from the examples that the 
 
 import collections
 import functools
+import inspect
 import itertools
 import json
 import re
@@ -59,25 +60,27 @@ def examples(view):
 
 
 def several(view):
-    """Return three rows for each combination of the names that are among few; numbers all differ."""
+    """Return rows of three methods, cases and so on, whose names that are among few are mixed; numbers all differ."""
     if view.example:
         return view.example()
-    few = [name for name, column in view.columns.items() if column.among]
+    mixed = np.random.default_rng(0)
     rows = []
-    for i, chosen in itertools.product(range(3), itertools.product(*(view.columns[name].among for name in few))):
+    for i in range(24):
         row = {}
         for name, column in view.columns.items():
             value = column.example
-            if isinstance(value, bool):
+            if column.among:
+                value = str(mixed.choice(column.among))
+            elif isinstance(value, bool):
                 value = bool(i % 2)
             elif isinstance(value, float):
-                value *= 1 + 0.0618034 * len(rows) + 0.00317 * len(row)  # columns share no numbers, nor do their sums
+                value *= 1 + 0.0618034 * i + 0.00317 * len(row)  # columns share no numbers, nor do their sums
             elif isinstance(value, int):
-                value += i
-            elif not column.among and i:
-                value = f"{value}-{i}"
+                value += i % 3
+            elif i % 3:
+                value = f"{value}-{i % 3}"
             row[name] = value
-        rows.append({**row, **dict(zip(few, chosen, strict=True))})
+        rows.append(row)
     return tidy(view.columns, rows)
 
 
@@ -141,7 +144,7 @@ def test_a_card_says_what_it_shows_and_what_good_looks_like(view):
     assert view.card.question.endswith("?")
     assert view.card.how.endswith(".")
     if view.figure is not None:
-        assert re.search(GOOD, view.card.how), "how to read it says what good looks like"
+        assert re.search(GOOD, view.card.how, re.IGNORECASE), "how to read it says what good looks like"
 
 
 @each
@@ -161,6 +164,8 @@ def test_every_column_has_a_meaning_and_an_example(view):
 @each
 def test_a_frame_has_exactly_the_columns_it_documents(view):
     """Mutations: a column renamed, forgotten, added, moved, or of another type in ``frame`` but not in ``COLUMNS``."""
+    if "measurement" in inspect.signature(view.frame).parameters:
+        pytest.skip("its table is made from the measurement of its analysis, whose contract looks at it")
     if view.key not in FRAMES and view.example is None:
         pytest.fail(f"give tests/views/toy_frames.py a table of {view.key}, or its module an example()")
     table = FRAMES[view.key]() if view.key in FRAMES else view.example()

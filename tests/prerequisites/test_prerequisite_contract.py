@@ -67,7 +67,7 @@ def test_every_word_on_a_card_is_a_prerequisite_and_every_prerequisite_has_a_wor
     words = [kind.reads for kind in prerequisites().values()]
     assert len(words) == len(set(words))
     read = {word for method in unlearners().values() for word in method.card.reads}
-    read |= {word for selector in selectors().values() for word in selector.reads}
+    read |= {word for selector in selectors().values() for word in selector.card.reads}
     assert read - SEEN - LOOKED_AT == set(words), "one nobody reads is dead, one that is missing stops its reader"
 
 
