@@ -65,7 +65,7 @@ def measured(pool: Pool) -> Measured:
         elif reply.answer is None:
             asking.wait(reply, what="Looking for near-duplicates and groups", key="forget-columns")
         else:
-            spec = _kept(pool, reply.answer["spec"], None)
+            spec = _spec_of_answer(pool, reply.answer["spec"], None)
     if spec is None:
         return Measured({}, None)
     try:
@@ -156,9 +156,9 @@ def _together(name: str) -> DeltaGenerator:
 
 
 def focus(pool: Pool) -> int | None:
-    """Return the picture one looks at, named in the URL as ``at``."""
-    asked = st.query_params.get("at", "")
-    return int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < len(pool) else None
+    """Return the picture looked at, named in the URL as ``at``."""
+    at = st.query_params.get("at", "")
+    return int(at) if at.isascii() and at.isdigit() and len(at) < 10 and int(at) < len(pool) else None
 
 
 def look_at(number: int) -> None:
@@ -174,10 +174,10 @@ def _axes(layout: str) -> tuple[str, str]:
 
 def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tuple[np.ndarray | None, str, str]:
     """Return the coordinates (N, 2) and what they are; while others are made, those that are there already."""
-    wanted = [(layout, seen)]
+    layouts = [(layout, seen)]
     if seen is not None or layout != "pca":
-        wanted.append(("pca", None))
-    for i, (kind, through) in enumerate(wanted):
+        layouts.append(("pca", None))
+    for i, (kind, through) in enumerate(layouts):
         if i and (layout, seen) == (kind, through):
             continue
         choice = {"key": "map", "layout": kind, "through": _seen(through)}
@@ -192,7 +192,7 @@ def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tup
                 also = " (the first time it takes a minute longer)" if kind == "umap" else ""
                 asking.wait(reply, what=f"Making the {name}{also}", key=f"forget-map-{i}")
             else:
-                spec = _kept(pool, reply.answer["spec"], through)
+                spec = _spec_of_answer(pool, reply.answer["spec"], through)
         if spec is not None:
             try:
                 return _xy(str(default_store()), canonical(spec)), kind, "pixels" if through is None else "network"
@@ -202,17 +202,17 @@ def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tup
 
 
 def _through_network(pool: Pool, colour: str, through: str) -> Mapping[str, np.ndarray]:
-    """Return the columns that need trained networks, once somebody wants them; draw what is missing for that."""
+    """Return the columns that need trained networks, once the visitor has them; draw what is missing for that."""
     recipe = draft.current()
     spec = _spec(pool, _columns(recipe), through=recipe)
     if spec is None:
-        wanted = f"forget-train-{pool.hash}"
-        if through != "network" and not st.session_state.get(wanted):
+        pressed = f"forget-train-{pool.hash}"
+        if through != "network" and not st.session_state.get(pressed):
             words = workspace.words()
             model = say.card_name(words, "models", str(recipe["model"]["key"]))
 
             def want() -> None:
-                st.session_state[wanted] = True
+                st.session_state[pressed] = True
 
             with st.container(horizontal=True, vertical_alignment="center", key="need-network"):
                 st.html(
@@ -229,7 +229,7 @@ def _through_network(pool: Pool, colour: str, through: str) -> Mapping[str, np.n
         if reply.answer is None:
             asking.wait(reply, what="Measuring margin and loss", key="forget-trained")
             return {}
-        spec = _kept(pool, reply.answer["spec"], recipe)
+        spec = _spec_of_answer(pool, reply.answer["spec"], recipe)
         if spec is None:
             return {}
     try:
@@ -240,7 +240,7 @@ def _through_network(pool: Pool, colour: str, through: str) -> Mapping[str, np.n
 
 
 def _column(pool: Pool, colour: str, columns: Mapping[str, np.ndarray]) -> Column:
-    """Return what colours the map; the class where the wanted column is not there."""
+    """Return what colours the map; the class where the chosen column is not there."""
     colours = frame.colours()
     if colour == "chosen":
         shades = (colours.line if not colours.dark else "#3A4653", colours.ink)
@@ -308,7 +308,8 @@ def _spec(pool: Pool, choice: Mapping[str, Any], *, through: Mapping[str, Any] |
         return None
 
 
-def _kept(pool: Pool, spec: Mapping[str, Any], through: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _spec_of_answer(pool: Pool, spec: Mapping[str, Any], through: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return an answer's spec and remember it for the session; None with a warning when the data set has changed."""
     if spec["data"] != pool.hash:
         st.warning(nouns.spoken("The pictures have changed since this page was opened. Reload it."))
         return None

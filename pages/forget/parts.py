@@ -249,12 +249,12 @@ def _looked_at(pool: Pool, chosen: Selection) -> None:
         return
     here = bool(np.isin(number, chosen.numbers))
     label = pool.classes[int(pool.labels[number])]
-    said = f"label {label}" + (", chosen" if here else "")
+    description = f"label {label}" + (", chosen" if here else "")
     data = pool.pictures.data
     with st.container(key="looked-at", gap="small"):
         image = ""
         if not data.tabular:
-            image = f'<img src="{say.escaped(pool.pictures.url(number))}" alt="{say.escaped(pool.said(number))}">'
+            image = f'<img src="{say.escaped(pool.pictures.url(number))}" alt="{say.escaped(pool.describe(number))}">'
         st.html(
             f'<div class="fs-picture">{image}'
             f"<dl><dt>{pool.noun.capitalize()}</dt><dd>{number}</dd><dt>Label</dt><dd>{say.escaped(label)}</dd>"
@@ -268,7 +268,7 @@ def _looked_at(pool: Pool, chosen: Selection) -> None:
                 type="tertiary",
                 on_click=state.toggle,
                 args=(pool, chosen, number),
-                help=said,
+                help=description,
             )
             st.button("More like this", key="like-this", type="tertiary", on_click=like, args=(number,))
             st.button("Look closer", key="closer", type="tertiary", on_click=inspector.pick, args=(number,))
@@ -323,11 +323,11 @@ def _grid(
     thumbs.grid(tiles, sheet, key="grid", alt=alt, pick=pick, closer=inspector.pick, side=side)
 
 
-def _face(pool: Pool, number: int, at: int, on: bool, *, said: str = "", ring: bool = False) -> thumbs.Face:
+def _face(pool: Pool, number: int, at: int, on: bool, *, caption: str = "", ring: bool = False) -> thumbs.Face:
     label = pool.classes[int(pool.labels[number])]
     doing = "chosen; click to take away" if on else "click to choose"
     lines = tuple(nouns.lines(pool.pictures, number))
-    return thumbs.Face(number, at, said or label, on, f"{pool.said(number)}, {doing}", ring, lines)
+    return thumbs.Face(number, at, caption or label, on, f"{pool.describe(number)}, {doing}", ring, lines)
 
 
 def _pairs(pool: Pool, chosen: Selection, known: Measured) -> None:
@@ -344,8 +344,8 @@ def _pairs(pool: Pool, chosen: Selection, known: Measured) -> None:
     tiles, points = [], []
     for first, second, distance in zip(*shown, strict=True):
         faces = (
-            _face(pool, first, len(points), on=True, said="forget", ring=False),
-            _face(pool, second, len(points) + 1, on=False, said="stays"),
+            _face(pool, first, len(points), on=True, caption="forget", ring=False),
+            _face(pool, second, len(points) + 1, on=False, caption="stays"),
         )
         points += [first, second]
         labels = [pool.classes[int(pool.labels[n])] for n in (first, second)]
@@ -374,8 +374,8 @@ def _page(total: int, per: int, *, key: str) -> int:
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Previous", key=f"{key}-back", type="tertiary", disabled=page == 0, on_click=go, args=(page - 1,))
-        said = f"{page * per + 1:,} to {min(total, (page + 1) * per):,} of {total:,}"
-        st.html(f'<span class="fs-small">{said}</span>', width="content")
+        span = f"{page * per + 1:,} to {min(total, (page + 1) * per):,} of {total:,}"
+        st.html(f'<span class="fs-small">{span}</span>', width="content")
         st.button("Next", key=f"{key}-on", type="tertiary", disabled=page + 1 == pages, on_click=go, args=(page + 1,))
     return page * per
 

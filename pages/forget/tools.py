@@ -66,9 +66,9 @@ def tools(pool: Pool, chosen: Selection) -> None:
     else:
         _selector(pool, way)
     _pending(pool, chosen)
-    said = st.session_state.pop("forget-problem", "")
-    if said:
-        st.error(say.plain(said))
+    problem = st.session_state.pop("forget-problem", "")
+    if problem:
+        st.error(say.plain(problem))
 
 
 def ask(pool: Pool, forget: Mapping[str, Any], mode: str, *, seed: int) -> None:
@@ -157,12 +157,12 @@ def _needs(key: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _classes(pool: Pool) -> tuple[dict[str, Any], str]:
     # A name with a comma cannot stand in a list with commas; its number can.
-    told = [name if "," not in name and name == name.strip() else str(i) for i, name in enumerate(pool.classes)]
+    keys = [name if "," not in name and name == name.strip() else str(i) for i, name in enumerate(pool.classes)]
     picked = st.pills(
         "Classes",
-        told,
+        keys,
         selection_mode="multi",
-        format_func=lambda key: say.plain(pool.classes[told.index(key)]),
+        format_func=lambda key: say.plain(pool.classes[keys.index(key)]),
         key="pick-classes",
         label_visibility="collapsed",
     )
@@ -170,11 +170,11 @@ def _classes(pool: Pool) -> tuple[dict[str, Any], str]:
 
 
 def _pending(pool: Pool, chosen: Selection) -> None:
-    """See to it that what was asked for is chosen as soon as the answer is there."""
-    wanted = st.session_state.get(_PENDING)
-    if wanted is None or wanted["data"] != pool.hash:
+    """Choose what a selector names as soon as its answer is there."""
+    pending = st.session_state.get(_PENDING)
+    if pending is None or pending["data"] != pool.hash:
         return
-    reply = asking.ask(wanted["request"], key="forget-choose")
+    reply = asking.ask(pending["request"], key="forget-choose")
     if reply.withdrawn:
         st.session_state.pop(_PENDING)
         st.session_state.pop("asked-forget-choose", None)
@@ -187,7 +187,7 @@ def _pending(pool: Pool, chosen: Selection) -> None:
     else:
         st.session_state.pop(_PENDING)
         numbers = read_numbers(str(reply.answer["indices"]))
-        state.change(pool, chosen, numbers, wanted["mode"], how=str(reply.answer["name"]))
+        state.change(pool, chosen, numbers, pending["mode"], how=str(reply.answer["name"]))
         st.rerun()
 
 
@@ -237,7 +237,7 @@ def _file(pool: Pool, chosen: Selection) -> None:
 
 
 def _take(pool: Pool, chosen: Selection, numbers: np.ndarray, place: str) -> None:
-    """Put numbers that somebody wrote down to what is chosen, or say why not."""
+    """Apply the numbers of a list or file to what is chosen, or say why not."""
     wrong = outside(numbers, len(pool))
     if wrong or not len(numbers):
         state.problem(wrong or "There are no numbers in it.")
