@@ -68,7 +68,7 @@ def recipe_text(row: RunRow) -> str:
     return json.dumps(recipe, indent=1, ensure_ascii=False)
 
 
-def asked_to_delete(row: RunRow, takes: Use | None) -> None:
+def confirm_delete(row: RunRow, takes: Use | None) -> None:
     """Ask once, below the row, whether to delete it, and say what that frees."""
     if st.session_state.get("deleting") != row.id:
         return
@@ -84,11 +84,11 @@ def asked_to_delete(row: RunRow, takes: Use | None) -> None:
         st.session_state.pop("deleting", None)
 
     own, shared = (takes.own, takes.shared) if takes is not None else (0, 0)
-    said = f"Deleting it frees {say.size(own)}." if own else "Deleting it frees nothing."
+    sentence = f"Deleting it frees {say.size(own)}." if own else "Deleting it frees nothing."
     if shared:
-        said += f" {say.size(shared)} stay, because other runs use them."
+        sentence += f" {say.size(shared)} stay, because other runs use them."
     with st.container(horizontal=True, vertical_alignment="center", key=f"asked-{row.id}"):
-        st.html(f'<p class="fs-small strong" role="alert">{said}</p>')
+        st.html(f'<p class="fs-small strong" role="alert">{sentence}</p>')
         st.button("Delete", key=f"really-{row.id}", on_click=delete, type="primary")
         st.button("Keep", key=f"keep-{row.id}", on_click=keep)
 

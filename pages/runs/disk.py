@@ -24,12 +24,12 @@ def use() -> tuple[Mapping[str, Use], int]:
 
 
 def recount() -> None:
-    """Have it counted anew: something was deleted."""
+    """Drop the cached counts after something was deleted."""
     _use.clear()
     workspace.forget_disk_use()
 
 
 @st.cache_data(max_entries=4, ttl=60, show_spinner=False)
-def _use(path: str, version: str) -> tuple[dict[str, Use], int]:  # noqa: ARG001 - they name what is kept
+def _use(path: str, version: str) -> tuple[dict[str, Use], int]:  # noqa: ARG001 - part of the cache's key
     queue = workspace.queue()
     return disk_use(queue, workspace.store(), queue.runs(limit=1_000_000))

@@ -36,28 +36,28 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        status, said = self.refusal(scope["type"], scope.get("method", "GET"), headers)
+        status, reason = self.refusal(scope["type"], scope.get("method", "GET"), headers)
         if not status:
             host = next(value for name, value in headers if name == "host")
             await self.app(scope, receive, _with_headers(send, host) if scope["type"] == "http" else send)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008, "reason": said[:120]})
+            await send({"type": "websocket.close", "code": 1008, "reason": reason[:120]})
         else:
-            text = said.encode()
+            text = reason.encode()
             plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
             await send({"type": "http.response.start", "status": status, "headers": plain})
             await send({"type": "http.response.body", "body": text})
 
     def refusal(self, kind: str, method: str, headers: Iterable[tuple[str, str]]) -> tuple[int, str]:
-        """Return status and sentence of a refusal, (0, "") when the request is welcome.
+        """Return status and sentence of a refusal, (0, "") when the request is let in.
 
         ``kind`` is http or websocket; header names are lower case. A websocket without an Origin does not come from a
         web page and is let in.
         """
         listed = list(headers)
         named = [value.strip().lower() for name, value in listed if name == "host"]
-        found = _HOST.fullmatch(named[0]) if len(named) == 1 else None
-        if found is None or found["name"].strip("[]").rstrip(".") not in self.hosts:
+        match = _HOST.fullmatch(named[0]) if len(named) == 1 else None
+        if match is None or match["name"].strip("[]").rstrip(".") not in self.hosts:
             return 421, (
                 "Forgetscope does not answer to this name. Open it as localhost, or list the name in FORGETSCOPE_HOSTS "
                 "when it is served under one on purpose."
@@ -96,8 +96,8 @@ def _with_headers(send: Send, host: str) -> Send:
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [(name, value) for name, value in message.get("headers", []) if name.lower() not in replaced]
-            message = {**message, "headers": [*kept, *added]}
+            headers = [(name, value) for name, value in message.get("headers", []) if name.lower() not in replaced]
+            message = {**message, "headers": [*headers, *added]}
         await send(message)
 
     return sending

@@ -35,7 +35,7 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
         SystemExit: anything else, in words.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     waiting = list(arguments)
     while waiting:
         name, given, value = waiting.pop(0).partition("=")
@@ -43,10 +43,10 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
             raise SystemExit(f"{name}: settings look like --server.port 8502")
         text = value if given else waiting.pop(0)
         try:
-            found[name.removeprefix("--")] = json.loads(text)
+            values[name.removeprefix("--")] = json.loads(text)
         except ValueError:
-            found[name.removeprefix("--")] = text
-    return found
+            values[name.removeprefix("--")] = text
+    return values
 
 
 def main() -> None:

@@ -28,16 +28,16 @@ def bundles(queue: Queue, store: Store, run: RunRow, names: Mapping[str, str]) -
     Raises:
         StoreError: a part of the store cannot be read.
     """
-    found: dict[str, tuple[str, Bundle]] = {}
+    by_role: dict[str, tuple[str, Bundle]] = {}
     for row in queue.results(run.id):
         spec, parts = row.payload["spec"], row.payload["parts"]
-        if not found:
+        if not by_role:
             for role, title in _ROLES.items():
                 whose = spec["unlearned"]["original"] if role == "original" else spec[role]
-                found[role] = (title, _bundle(store, "trained", whose, parts, run, role))
+                by_role[role] = (title, _bundle(store, "trained", whose, parts, run, role))
         title = names.get(row.method_id, row.method_id)
-        found[row.method_id] = (title, _bundle(store, "unlearned", spec["unlearned"], parts, run, row.method_id))
-    return {which: (title, bundle) for which, (title, bundle) in found.items() if bundle.files}
+        by_role[row.method_id] = (title, _bundle(store, "unlearned", spec["unlearned"], parts, run, row.method_id))
+    return {which: (title, bundle) for which, (title, bundle) in by_role.items() if bundle.files}
 
 
 def address(run: RunRow, which: str) -> str:
