@@ -56,10 +56,10 @@ class Measured:
 
 
 def measured(pool: Pool) -> Measured:
-    """Return clusters, outlier scores and near-duplicates by pixels, as far as they are known; asks for them once."""
+    """Return clusters, outlier scores and near-duplicates by pixels, once computed; asks for them once."""
     spec = _spec(pool, _columns(None), through=None)
     if spec is None:
-        reply = asking.ask(analysis.request(_columns(None), {"dataset": pool.dataset}), key="forget-columns")
+        reply = asking.ask(analysis.question(_columns(None), {"dataset": pool.dataset}), key="forget-columns")
         if reply.error:
             st.warning(f"Near-duplicates cannot be looked for: {say.plain(reply.error)}")
         elif reply.answer is None:
@@ -76,7 +76,7 @@ def measured(pool: Pool) -> Measured:
 
 
 def draw(pool: Pool, chosen: Selection, known: Measured) -> None:
-    """Draw the map with its switches, and what lies behind it."""
+    """Draw the map with its switches, its table and downloads."""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="map-switches"):
         with _together("Look through"):
             through = switch("Look through", list(THROUGH), key="through", default="pixels", name=_through)
@@ -149,7 +149,7 @@ def _through(key: str) -> str:
 
 
 def _together(name: str) -> DeltaGenerator:
-    """Return a place in a row of switches that begins with a quiet name and stays in one piece."""
+    """Return a container in a row of switches that begins with its name in grey and does not wrap."""
     place = st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content")
     place.html(f'<span class="fs-small">{say.escaped(name)}</span>', width="content")
     return place
@@ -173,7 +173,7 @@ def _axes(layout: str) -> tuple[str, str]:
 
 
 def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tuple[np.ndarray | None, str, str]:
-    """Return the coordinates (N, 2) and what they are; while others are made, those that are there already."""
+    """Return the coordinates (N, 2), their layout and their source; those of pixels while others are made."""
     layouts = [(layout, seen)]
     if seen is not None or layout != "pca":
         layouts.append(("pca", None))
@@ -184,7 +184,7 @@ def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tup
         spec = _spec(pool, choice, through=through)
         if spec is None:
             recipe = {"dataset": pool.dataset} if through is None else through
-            reply = asking.ask(analysis.request(choice, recipe), key=f"forget-map-{i}")
+            reply = asking.ask(analysis.question(choice, recipe), key=f"forget-map-{i}")
             name = f"{LAYOUTS[kind]} map" + ("" if through is None else " through a trained network")
             if reply.error:
                 st.warning(f"The {name} cannot be made: {say.plain(reply.error)}")
@@ -222,7 +222,7 @@ def _through_network(pool: Pool, colour: str, through: str) -> Mapping[str, np.n
                 )
                 st.button("Train and measure", key="train", on_click=want)
             return {}
-        reply = asking.ask(analysis.request(_columns(recipe), recipe), key="forget-trained")
+        reply = asking.ask(analysis.question(_columns(recipe), recipe), key="forget-trained")
         if reply.error:
             st.warning(f"Margin and loss cannot be measured: {say.plain(reply.error)}")
             return {}
@@ -293,7 +293,7 @@ def _columns(through: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _spec(pool: Pool, choice: Mapping[str, Any], *, through: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what names an analysis if it is there: by pixels it is known, through a network it was once answered."""
+    """Return the spec of an analysis if the store has it; with ``through`` it is known from an earlier answer."""
     if through is None:
         spec = Explored(Choice.from_json(choice, "analysis"), pool.hash).plain
     else:
@@ -340,7 +340,7 @@ def _measured(path: str, spec: str) -> Measured:  # noqa: ARG001 - part of the k
 
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _lines(path: str, data_hash: str, _pool: Pool) -> bytes | None:  # noqa: ARG001 - part of the key
-    """Return what stands on hover for each row, as JSON; None of pictures and of very long tables."""
+    """Return the text shown on hover for each row, as JSON; None for pictures and for very long tables."""
     if not _pool.pictures.data.tabular or len(_pool) > _MOST_LINES:
         return None
     return json.dumps([nouns.lines(_pool.pictures, number) for number in range(len(_pool))]).encode()

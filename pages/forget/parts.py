@@ -25,7 +25,7 @@ _SIDE = 96
 
 
 def arrive(pool: Pool, chosen: Selection) -> None:
-    """Do what a link from the inspector asks: choose its picture too ("add"), or more like it ("like")."""
+    """Apply the action of a link from the inspector: choose its picture too ("add"), or more like it ("like")."""
     doing = st.query_params.get("do", "")
     if doing not in ("add", "like"):
         return
@@ -41,7 +41,7 @@ def arrive(pool: Pool, chosen: Selection) -> None:
 
 
 def panel(pool: Pool, chosen: Selection, known: Measured) -> None:
-    """Say what is chosen, warn, and offer what to do with it."""
+    """Draw how much is chosen, warnings, and the actions on the selection."""
     _headline(pool, chosen)
     _steps(pool, chosen)
     _composition(pool, chosen)
@@ -83,7 +83,7 @@ def _steps(pool: Pool, chosen: Selection) -> None:
 
 
 def _composition(pool: Pool, chosen: Selection) -> None:
-    """Draw how many pictures of each class are chosen, as bars that are also words."""
+    """Draw how many pictures of each class are chosen, as bars with their text."""
     if not len(chosen):
         return
     shares = composition(chosen.numbers, pool.labels, pool.classes)
@@ -229,7 +229,7 @@ def downloads(pool: Pool, chosen: Selection) -> None:
 
 
 def as_json(pool: Pool, chosen: Selection) -> bytes:
-    """Return a set as a file that says what its numbers mean."""
+    """Return a set as a file with a description of its numbers."""
     whole = {
         "format": 1,
         "name": chosen.name,
@@ -363,7 +363,7 @@ def _pairs(pool: Pool, chosen: Selection, known: Measured) -> None:
 
 
 def _page(total: int, per: int, *, key: str) -> int:
-    """Draw the way through pages and return where the present one starts."""
+    """Draw the buttons between pages and return the index at which the current page starts."""
     pages = -(-total // per)
     page = min(int(st.session_state.get(key, 0)), pages - 1)
     if pages == 1:

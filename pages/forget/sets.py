@@ -14,13 +14,13 @@ import numpy as np
 MODES: Mapping[str, str] = MappingProxyType(
     {"replace": "Only these", "add": "Add", "remove": "Take away", "intersect": "Keep common"}
 )
-"""What becomes of the pictures chosen so far when others are named, by key."""
+"""How named pictures are combined with those chosen so far, by key."""
 MOST_CORNERS = 2000
 _BLOCK = 1 << 22
 
 
 def combine(chosen: np.ndarray, named: np.ndarray, mode: str) -> np.ndarray:
-    """Return what is chosen after ``named`` is put to ``chosen`` by one of :data:`MODES`, int64 sorted.
+    """Return ``chosen`` combined with ``named`` by one of :data:`MODES`, int64 sorted.
 
     Raises:
         ValueError: no such mode.

@@ -66,7 +66,7 @@ class Selection:
 
 
 def pool() -> Pool | None:
-    """Return the pictures of the data set being set up; while they are not decoded yet, draw how far that is."""
+    """Return the pictures of the data set being set up; while they are not decoded yet, draw the progress."""
     dataset = draft.current()["dataset"]
     info = _facts(dataset)
     if info is None:
@@ -136,7 +136,7 @@ def choose(pool: Pool, numbers: np.ndarray, *, how: str = "") -> str:
 
 
 def change(pool: Pool, chosen: Selection, named: np.ndarray, mode: str, *, how: str = "") -> None:
-    """Put ``named`` to what is chosen by a mode of :data:`pages.forget.sets.MODES`."""
+    """Combine ``named`` with what is chosen by a mode of :data:`pages.forget.sets.MODES`."""
     choose(pool, combine(chosen.numbers, named, mode), how=how if mode == "replace" else "")
 
 
@@ -161,7 +161,7 @@ def steps(pool: Pool) -> tuple[bool, bool]:
 
 
 def problem(text: str) -> None:
-    """Keep a sentence for the visitor until the page is drawn."""
+    """Store a sentence for the visitor until the page is drawn."""
     st.session_state["forget-problem"] = text
 
 

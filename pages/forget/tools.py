@@ -72,13 +72,13 @@ def tools(pool: Pool, chosen: Selection) -> None:
 
 
 def ask(pool: Pool, forget: Mapping[str, Any], mode: str, *, seed: int) -> None:
-    """Have a selector of the engine choose; what it names is put to what is chosen when the answer is there."""
+    """Have a selector of the engine choose; its pictures are combined with what is chosen when the answer is there."""
     recipe = {**draft.current(), "dataset": dict(pool.dataset), "seed": seed, "forget": dict(forget)}
-    st.session_state[_PENDING] = {"request": {"kind": "forget", "recipe": recipe}, "mode": mode, "data": pool.hash}
+    st.session_state[_PENDING] = {"question": {"kind": "forget", "recipe": recipe}, "mode": mode, "data": pool.hash}
 
 
 def start(pool: Pool) -> None:
-    """Offer the forget set of the setup, when it says how to choose and not whom, to begin with."""
+    """Offer the forget set of the setup to begin with, when it is a rule and not a list of pictures."""
     setup = draft.current()
     if setup["forget"].get("key") == "indices":
         return
@@ -94,7 +94,7 @@ def start(pool: Pool) -> None:
 
 
 def _mode(place: str) -> str:
-    """Draw what becomes of the pictures chosen so far, and return it."""
+    """Draw the choice of how to combine with the pictures chosen so far, and return it."""
     modes = list(MODES)
     return str(
         st.segmented_control(
@@ -148,7 +148,7 @@ def _selector(pool: Pool, key: str) -> None:
 
 
 def _needs(key: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what is computed before the selector can choose; nothing for settings it refuses, which it says later."""
+    """Return what is computed before the selector can choose; none for settings it refuses: the error comes later."""
     try:
         return make_selector({"key": key, **settings}).needs()
     except BadSetting:
@@ -174,7 +174,7 @@ def _pending(pool: Pool, chosen: Selection) -> None:
     pending = st.session_state.get(_PENDING)
     if pending is None or pending["data"] != pool.hash:
         return
-    reply = asking.ask(pending["request"], key="forget-choose")
+    reply = asking.ask(pending["question"], key="forget-choose")
     if reply.withdrawn:
         st.session_state.pop(_PENDING)
         st.session_state.pop("asked-forget-choose", None)
@@ -268,7 +268,7 @@ def _one(pool: Pool, chosen: Selection, one: SavedSet, mode: str) -> None:
             state.change(pool, chosen, one.numbers(), mode)
 
     def remove() -> None:
-        # It stays as a set without a name for a while: a link to it goes on to work, and undoing, too.
+        # It stays as a set without a name for a while, so that links to it and undo still work.
         workspace.shelf().rename(one.id, "")
 
     now = " · open" if one.id == chosen.id else ""
