@@ -1,4 +1,4 @@
-"""The Methods page: cards drawn from the registries. A new plug-in is here without a line of code."""
+"""The Methods page: cards drawn from the registries. A new plug-in appears without a line of code."""
 
 from __future__ import annotations
 

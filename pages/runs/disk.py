@@ -17,7 +17,7 @@ MOST_RUNS = 2_000
 def use() -> tuple[Mapping[str, Use], int]:
     """Return what each run takes on disk, by id, and the bytes of results that no run needs.
 
-    Counted anew when a run comes, ends or goes, else once a minute.
+    Counted again when a run is added, ends or is deleted, else once a minute.
     """
     states = [[row.id, row.status] for row in workspace.queue().runs(limit=MOST_RUNS)]
     return _use(str(workspace.store().path), digest(states))

@@ -1,4 +1,4 @@
-"""The list of runs: one row each, found by words, tags and state, with what it takes on disk."""
+"""The list of runs: one row each, found by words, tags and state, with its size on disk."""
 
 from __future__ import annotations
 

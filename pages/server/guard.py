@@ -1,4 +1,4 @@
-"""Who may talk to the server: browsers that opened it by a name it goes by, from pages it served itself.
+"""Access to the server: only for its known host names, and only from pages it served itself.
 
 A web page from anywhere runs in the visitor's browser, next to this server. It can point a name of its own at the
 loopback address (DNS rebinding), open a websocket, post a form, or put the app into a frame. All of that is refused
@@ -26,7 +26,7 @@ class Guard:
     """Middleware that answers only to known host names and to its own pages."""
 
     def __init__(self, app: AsgiApp, hosts: Iterable[str] = LOOPBACK) -> None:
-        """Stand before ``app``; ``hosts`` are the names it goes by, without ports."""
+        """Wrap ``app``; ``hosts`` are its known host names, without ports."""
         self.app = app
         self.hosts = frozenset(host.strip().strip("[]").rstrip(".").lower() for host in hosts if host.strip())
 
@@ -80,7 +80,7 @@ def _same(origin: str, host: str) -> bool:
 
 
 def _with_headers(send: Send, host: str) -> Send:
-    """Tell the browser to fetch nothing from elsewhere and to show the app in no other site's frame."""
+    """Add the headers by which a browser fetches nothing from elsewhere and frames the app in no other site."""
     policy = (
         "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
         f"connect-src 'self' ws://{host} wss://{host} data: blob:; "

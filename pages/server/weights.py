@@ -1,4 +1,4 @@
-"""Taking a run's networks away as safetensors: one file per ensemble, streamed from disk by a route of the server."""
+"""Downloads of a run's networks as safetensors: one file per ensemble, streamed from disk by a route of the server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WHICH = re.compile(r"[a-z][a-z0-9_]*(?:-[0-9a-f]{6})?")
 
 
 def bundles(queue: Queue, store: Store, run: RunRow, names: Mapping[str, str]) -> dict[str, tuple[str, Bundle]]:
-    """Return what networks a run has: by role or method id, what they are called and their files.
+    """Return the title and the files of a run's networks, by role or method id.
 
     ``names`` are the methods' names by id. Only methods that were measured are there.
 
@@ -51,7 +51,7 @@ def route() -> Route:
 
 
 def strategy(queue: Queue, store: Store, run: RunRow) -> str:
-    """Return how the run's networks were really trained, stacked or looped; empty when nothing was."""
+    """Return how the run's networks were trained in fact, stacked or looped; empty when nothing was."""
     for row in queue.results(run.id):
         artefact = store.artefact("trained", row.payload["spec"]["unlearned"]["original"])
         for part in row.payload["parts"]:
