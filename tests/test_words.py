@@ -23,7 +23,6 @@ UNDONE = (
     "engine/queue/*",
     "engine/views/*",
     "engine/work/exploring.py",
-    "pages/*",
 )
 """What is still to be gone through; only ever shorter."""
 FILES = [
