@@ -10,6 +10,7 @@ from engine.data.base import Dataset
 from engine.forget import make_selector
 from engine.forget.base import Selector
 from engine.knobs import BadSetting, Configured
+from engine.metrics import metrics
 from engine.models import make_architecture
 from engine.models.base import Architecture
 from engine.prerequisites import fragments, once, prerequisites_of
@@ -70,7 +71,8 @@ class Experiment:
 
     def evaluation_spec(self, scope: Scope, unlearned: Unlearned, models: int) -> Evaluation:
         """Return what the rows of the result table of one method depend on."""
-        return Evaluation(unlearned, scope.trained("oracle"), scope.trained("floor"), self.recipe.measuring, models)
+        oracle, floor = scope.trained("oracle"), scope.trained("floor")
+        return Evaluation(unlearned, oracle, floor, self.recipe.measuring, models, tuple(metrics()))
 
 
 def as_choice(plugin: Configured) -> Choice:

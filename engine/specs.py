@@ -204,7 +204,8 @@ class Unlearned(Spec):
 class Evaluation(Spec):
     """The rows of the result table of one method, measured with the first ``models`` networks of each ensemble.
 
-    ``floor`` are the second oracles, which are independent of the first.
+    ``floor`` are the second oracles, which are independent of the first. ``metrics`` are the keys of what is measured:
+    one that is added later is measured when the recipe is run again.
     """
 
     kind = "evaluation"
@@ -214,6 +215,7 @@ class Evaluation(Spec):
     floor: Trained
     measuring: Measuring
     models: int
+    metrics: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -224,6 +226,7 @@ class Evaluation(Spec):
             Trained.from_json(value["floor"]),
             Measuring.from_settings(value["measuring"]),
             value["models"],
+            tuple(value.get("metrics", ())),
         )
 
     @property

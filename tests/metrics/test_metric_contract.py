@@ -222,3 +222,23 @@ def test_no_other_file_knows_a_metric_by_name():
     ]
     others = [f for f in files if ROOT / "engine" / "metrics" not in f.parents]
     assert [str(f.relative_to(ROOT)) for f in others if headline().key in f.read_text("utf-8")] == []
+
+
+def test_an_evaluation_names_the_metrics_it_measured():
+    """Catches a metric that, added later, stays unmeasured because an older evaluation has the same name."""
+    import dataclasses
+
+    from engine.experiment import resolve
+    from engine.metrics import metrics
+    from engine.plan import data_job
+    from engine.records import Choice, Recipe
+    from engine.scope import Scope
+    from engine.training import Training
+
+    recipe = resolve(Recipe(Choice("digits"), Choice("mlp"), Training(), Choice("random"), (Choice("do_nothing"),)))
+    scope = Scope(recipe.recipe, {"hash": "data"}, data_job(recipe), {}, gone="gone")
+    unlearned = recipe.unlearned_spec(scope, recipe.methods[0], "pictures", after=None)
+    spec = recipe.evaluation_spec(scope, unlearned, 4)
+    assert spec.metrics == tuple(metrics())
+    assert dataclasses.replace(spec, metrics=(*spec.metrics, "new")) != spec
+    assert type(spec).from_json(spec.plain) == spec
