@@ -13,18 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NAMES = {"found", "said", "told", "kept", "wanted", "asked"}
 """Names that say that a value was come by and not what it is: ``margins``, ``jobs`` and ``indices`` do."""
 WORDS = re.compile(r"\b(somebody|someone|whoever|nobody|anybody|anyone|the hand that|lets? go|mends?)\b", re.IGNORECASE)
-UNDONE = (
-    "engine/answers.py",
-    "engine/cli/main.py",
-    "engine/cli/tables.py",
-    "engine/compute/*",
-    "engine/metrics/*",
-    "engine/planner.py",
-    "engine/queue/*",
-    "engine/views/*",
-    "engine/work/exploring.py",
-    "pages/*",
-)
+UNDONE = ("pages/*",)
 """What is still to be gone through; only ever shorter."""
 FILES = [
     name

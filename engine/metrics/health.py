@@ -40,9 +40,9 @@ def diverged(margins: np.ndarray) -> np.ndarray:
     broken = np.flatnonzero(~finite)  # (M - m,)
     if len(sound) < 4 or margins.shape[1] == 0:
         return broken
-    kept = margins[sound].astype(np.float64)  # (m, P)
-    kept -= np.median(kept, axis=0)
-    distance = np.median(np.abs(kept, out=kept), axis=1)  # (m,)
+    deviations = margins[sound].astype(np.float64)  # (m, P)
+    deviations -= np.median(deviations, axis=0)
+    distance = np.median(np.abs(deviations, out=deviations), axis=1)  # (m,)
     typical = max(float(np.median(distance)), TYPICAL_LEAST)
     far = sound[distance > FAR * (1 + ERRATIC / margins.shape[1]) * typical]
     return np.union1d(broken, far)

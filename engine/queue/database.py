@@ -16,7 +16,7 @@ from engine.store.errors import disk_full
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised with every change of the tables or of what is kept in them; a queue of another version is refused."""
 PATIENCE = 10.0
 """Seconds to wait for other processes before giving up."""
@@ -72,7 +72,7 @@ CREATE TABLE notes (
 );
 CREATE TABLE questions (
     id TEXT PRIMARY KEY,
-    request TEXT NOT NULL,
+    question TEXT NOT NULL,
     asked REAL NOT NULL,
     progress TEXT NOT NULL DEFAULT '{}',
     withdrawn INTEGER NOT NULL DEFAULT 0,

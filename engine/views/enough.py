@@ -128,8 +128,8 @@ def needed(table: pd.DataFrame, floor: float, *, statistic: str = "", split: str
     slope, _ = np.polyfit(np.log(n[upper]), np.log(level[upper]), 1)
     if slope > -0.1:
         return None
-    wanted = n[-1] * (floor / level[-1]) ** (1 / slope)
-    return math.ceil(wanted) if wanted <= 20 * n[-1] else None
+    models = n[-1] * (floor / level[-1]) ** (1 / slope)
+    return math.ceil(models) if models <= 20 * n[-1] else None
 
 
 def sentence(table: pd.DataFrame, name: str, *, statistic: str = "") -> str:

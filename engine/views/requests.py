@@ -64,13 +64,13 @@ _HALF = 0.32
 
 @dataclass(frozen=True)
 class Entry:
-    """What one method measured at one request: its number from 1, what was asked, and the scores.
+    """What one method measured at one request: its number from 1, the name of its forget set, and the scores.
 
     ``reference`` is the kind of reference the method is, one of :data:`engine.cards.REFERENCES`.
     """
 
     request: int
-    asked: str
+    forget_set: str
     method: str
     name: str
     scores: Scores
@@ -100,7 +100,8 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
     """
     measured = ["split", "models", *(column.name for column in columns())]
     rows = [
-        {name: getattr(entry, name) for name in ("request", "asked", "method", "name", "reference")}
+        {name: getattr(entry, name) for name in ("request", "method", "name", "reference")}
+        | {"asked": entry.forget_set}
         | {name: row[name] for name in measured}
         for entry in sorted(entries, key=lambda entry: entry.request)
         for row in entry.scores.wide()
