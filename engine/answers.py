@@ -1,4 +1,4 @@
-"""Answers to what pages ask before anything runs: what a recipe takes, which pictures it chooses, how the data lie.
+"""Answers to what pages ask before anything runs: what a recipe takes, which points it forgets, how the data lie.
 
 Kinds of question, each plain JSON, and what the answer holds:
 
@@ -248,7 +248,7 @@ class Answers:
             }
         choosing = [job for job in plan.jobs if job.kind == "forget"]
         if not choosing:
-            return self._missing(*plan.jobs)  # the pictures, or the probe
+            return self._missing(*plan.jobs)  # the data, or the probe
         needed = {need for job in choosing for need in job.needs}
         before = [job for job in plan.jobs if job.id in needed and job not in choosing]
         return self._missing(*before, *choosing)

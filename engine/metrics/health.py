@@ -7,7 +7,7 @@ import numpy as np
 ENOUGH = 50
 """Models per ensemble below which the noise floor of KLOM (mean 0.87 at 50, 3.0 at 20) drowns most differences."""
 FAR = 10.0
-"""How many times farther than its fellows a diverged model lies from the middle of the ensemble."""
+"""How many times farther than the other models a diverged one lies from the middle of the ensemble."""
 ERRATIC = 10.0
 """How much larger that factor gets where the median over points rests on few of them: FAR * (1 + ERRATIC / P)."""
 TYPICAL_LEAST = 0.01

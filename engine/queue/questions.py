@@ -1,4 +1,4 @@
-"""Questions that pages put to the compute process: what will this take, how does the data lie, whom does this choose?
+"""Questions that pages put to the compute process: what a recipe takes, how the data lie, which points it forgets.
 
 A question is plain JSON with a ``kind``; equal questions are one. :mod:`engine.answers` says which kinds there are.
 """

@@ -24,7 +24,7 @@ MOST_TAGS = 12
 
 @dataclass(frozen=True)
 class SavedSet:
-    """Training pictures of one data set that a visitor picked. ``indices`` is spelled as "3,17,20-25"."""
+    """Training points of one data set that a visitor picked. ``indices`` is spelled as "3,17,20-25"."""
 
     id: str
     name: str
@@ -37,7 +37,7 @@ class SavedSet:
     created: float
 
     def numbers(self) -> np.ndarray:
-        """Return the pictures' numbers, sorted int64 (F,)."""
+        """Return the points' numbers, sorted int64 (F,)."""
         return read_numbers(self.indices)
 
 
@@ -84,7 +84,7 @@ class Shelf:
     def save(
         self, *, data_hash: str, data_name: str, indices: np.ndarray, name: str = "", how: str = "", owner: str = ""
     ) -> SavedSet:
-        """Keep these pictures, int64 (F,), and return them as a set; the same pictures of the same data are one set.
+        """Save these points, int64 (F,), and return them as a set; the same points of the same data are one set.
 
         A name given later names it; saving it again without one keeps the name. Selections without a name are swept
         after a week.

@@ -198,6 +198,6 @@ def figure(table: pd.DataFrame, colours: Look, *, name: str = "unlearned", stati
 
 
 def _rounded(number: int) -> int:
-    """Return a number of models as one would order them: in tens, above 200 in fifties, above 1,000 in hundreds."""
+    """Round a number of models up: to tens, above 200 to fifties, above 1,000 to hundreds."""
     step = 10 if number <= 200 else 50 if number <= 1000 else 100
     return step * math.ceil(number / step)
