@@ -219,7 +219,7 @@ def test_a_map_and_its_columns_are_laid_out_once_and_kept(serving):
     answer = ask(queue, kind="analysis", **through)
     found = answered(serving, answer)
     assert found.arrays["neighbours"].shape == found.arrays["distance"].shape == (info["train"], 8)
-    of = answer["spec"]["of"]
+    of = answer["spec"]
     original = serving.artefact("trained", of["original"]).read(of["part"])
     margin = original.array("margins")[:, : info["train"]].mean(axis=0)
     assert np.allclose(found.arrays["margin"], margin, atol=1e-4)
