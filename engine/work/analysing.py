@@ -97,9 +97,8 @@ def _prerequisite(
     spec = job.about(Analysed)
 
     def read(word: str) -> Any:
-        prerequisite = next(
-            one for one in prerequisites_of(make_analysis(spec.analysis.to_json())) if one.reads == word
-        )
+        analysis = make_analysis(spec.analysis.to_json())
+        prerequisite = next(one for one in prerequisites_of(analysis) if one.reads == word)
         return prerequisite.load(
             Reading(
                 store=store,

@@ -56,16 +56,16 @@ class Measured:
 
 
 def measured(pool: Pool) -> Measured:
-    """Return clusters, outlier scores and near-duplicates by pixels, as far as they are known; asks for them once."""
+    """Return clusters, outlier scores and near-duplicates by pixels, once computed; asks for them once."""
     spec = _spec(pool, _columns(None), through=None)
     if spec is None:
-        reply = asking.ask(analysis.request(_columns(None), {"dataset": pool.dataset}), key="forget-columns")
+        reply = asking.ask(analysis.question(_columns(None), {"dataset": pool.dataset}), key="forget-columns")
         if reply.error:
             st.warning(f"Near-duplicates cannot be looked for: {say.plain(reply.error)}")
         elif reply.answer is None:
             asking.wait(reply, what="Looking for near-duplicates and groups", key="forget-columns")
         else:
-            spec = _kept(pool, reply.answer["spec"], None)
+            spec = _spec_of_answer(pool, reply.answer["spec"], None)
     if spec is None:
         return Measured({}, None)
     try:
@@ -76,7 +76,7 @@ def measured(pool: Pool) -> Measured:
 
 
 def draw(pool: Pool, chosen: Selection, known: Measured) -> None:
-    """Draw the map with its switches, and what lies behind it."""
+    """Draw the map with its switches, its table and downloads."""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="map-switches"):
         with _together("Look through"):
             through = switch("Look through", list(THROUGH), key="through", default="pixels", name=_through)
@@ -149,16 +149,16 @@ def _through(key: str) -> str:
 
 
 def _together(name: str) -> DeltaGenerator:
-    """Return a place in a row of switches that begins with a quiet name and stays in one piece."""
+    """Return a container in a row of switches that begins with its name in grey and does not wrap."""
     place = st.container(horizontal=True, vertical_alignment="center", gap="xsmall", width="content")
     place.html(f'<span class="fs-small">{say.escaped(name)}</span>', width="content")
     return place
 
 
 def focus(pool: Pool) -> int | None:
-    """Return the picture one looks at, named in the URL as ``at``."""
-    asked = st.query_params.get("at", "")
-    return int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < len(pool) else None
+    """Return the picture looked at, named in the URL as ``at``."""
+    at = st.query_params.get("at", "")
+    return int(at) if at.isascii() and at.isdigit() and len(at) < 10 and int(at) < len(pool) else None
 
 
 def look_at(number: int) -> None:
@@ -173,18 +173,18 @@ def _axes(layout: str) -> tuple[str, str]:
 
 
 def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tuple[np.ndarray | None, str, str]:
-    """Return the coordinates (N, 2) and what they are; while others are made, those that are there already."""
-    wanted = [(layout, seen)]
+    """Return the coordinates (N, 2), their layout and their source; those of pixels while others are made."""
+    layouts = [(layout, seen)]
     if seen is not None or layout != "pca":
-        wanted.append(("pca", None))
-    for i, (kind, through) in enumerate(wanted):
+        layouts.append(("pca", None))
+    for i, (kind, through) in enumerate(layouts):
         if i and (layout, seen) == (kind, through):
             continue
         choice = {"key": "map", "layout": kind, "through": _seen(through)}
         spec = _spec(pool, choice, through=through)
         if spec is None:
             recipe = {"dataset": pool.dataset} if through is None else through
-            reply = asking.ask(analysis.request(choice, recipe), key=f"forget-map-{i}")
+            reply = asking.ask(analysis.question(choice, recipe), key=f"forget-map-{i}")
             name = f"{LAYOUTS[kind]} map" + ("" if through is None else " through a trained network")
             if reply.error:
                 st.warning(f"The {name} cannot be made: {say.plain(reply.error)}")
@@ -192,7 +192,7 @@ def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tup
                 also = " (the first time it takes a minute longer)" if kind == "umap" else ""
                 asking.wait(reply, what=f"Making the {name}{also}", key=f"forget-map-{i}")
             else:
-                spec = _kept(pool, reply.answer["spec"], through)
+                spec = _spec_of_answer(pool, reply.answer["spec"], through)
         if spec is not None:
             try:
                 return _xy(str(default_store()), canonical(spec)), kind, "pixels" if through is None else "network"
@@ -202,17 +202,17 @@ def _coordinates(pool: Pool, layout: str, seen: Mapping[str, Any] | None) -> tup
 
 
 def _through_network(pool: Pool, colour: str, through: str) -> Mapping[str, np.ndarray]:
-    """Return the columns that need trained networks, once somebody wants them; draw what is missing for that."""
+    """Return the columns that need trained networks, once the visitor has them; draw what is missing for that."""
     recipe = draft.current()
     spec = _spec(pool, _columns(recipe), through=recipe)
     if spec is None:
-        wanted = f"forget-train-{pool.hash}"
-        if through != "network" and not st.session_state.get(wanted):
+        pressed = f"forget-train-{pool.hash}"
+        if through != "network" and not st.session_state.get(pressed):
             words = workspace.words()
             model = say.card_name(words, "models", str(recipe["model"]["key"]))
 
             def want() -> None:
-                st.session_state[wanted] = True
+                st.session_state[pressed] = True
 
             with st.container(horizontal=True, vertical_alignment="center", key="need-network"):
                 st.html(
@@ -222,14 +222,14 @@ def _through_network(pool: Pool, colour: str, through: str) -> Mapping[str, np.n
                 )
                 st.button("Train and measure", key="train", on_click=want)
             return {}
-        reply = asking.ask(analysis.request(_columns(recipe), recipe), key="forget-trained")
+        reply = asking.ask(analysis.question(_columns(recipe), recipe), key="forget-trained")
         if reply.error:
             st.warning(f"Margin and loss cannot be measured: {say.plain(reply.error)}")
             return {}
         if reply.answer is None:
             asking.wait(reply, what="Measuring margin and loss", key="forget-trained")
             return {}
-        spec = _kept(pool, reply.answer["spec"], recipe)
+        spec = _spec_of_answer(pool, reply.answer["spec"], recipe)
         if spec is None:
             return {}
     try:
@@ -240,7 +240,7 @@ def _through_network(pool: Pool, colour: str, through: str) -> Mapping[str, np.n
 
 
 def _column(pool: Pool, colour: str, columns: Mapping[str, np.ndarray]) -> Column:
-    """Return what colours the map; the class where the wanted column is not there."""
+    """Return what colours the map; the class where the chosen column is not there."""
     colours = frame.colours()
     if colour == "chosen":
         shades = (colours.line if not colours.dark else "#3A4653", colours.ink)
@@ -293,7 +293,7 @@ def _columns(through: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _spec(pool: Pool, choice: Mapping[str, Any], *, through: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what names an analysis if it is there: by pixels it is known, through a network it was once answered."""
+    """Return the spec of an analysis if the store has it; with ``through`` it is known from an earlier answer."""
     if through is None:
         spec = Explored(Choice.from_json(choice, "analysis"), pool.hash).plain
     else:
@@ -308,7 +308,8 @@ def _spec(pool: Pool, choice: Mapping[str, Any], *, through: Mapping[str, Any] |
         return None
 
 
-def _kept(pool: Pool, spec: Mapping[str, Any], through: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _spec_of_answer(pool: Pool, spec: Mapping[str, Any], through: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return an answer's spec and remember it for the session; None with a warning when the data set has changed."""
     if spec["data"] != pool.hash:
         st.warning(nouns.spoken("The pictures have changed since this page was opened. Reload it."))
         return None
@@ -339,7 +340,7 @@ def _measured(path: str, spec: str) -> Measured:  # noqa: ARG001 - part of the k
 
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _lines(path: str, data_hash: str, _pool: Pool) -> bytes | None:  # noqa: ARG001 - part of the key
-    """Return what stands on hover for each row, as JSON; None of pictures and of very long tables."""
+    """Return the text shown on hover for each row, as JSON; None for pictures and for very long tables."""
     if not _pool.pictures.data.tabular or len(_pool) > _MOST_LINES:
         return None
     return json.dumps([nouns.lines(_pool.pictures, number) for number in range(len(_pool))]).encode()

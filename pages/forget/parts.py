@@ -25,7 +25,7 @@ _SIDE = 96
 
 
 def arrive(pool: Pool, chosen: Selection) -> None:
-    """Do what a link from the inspector asks: choose its picture too ("add"), or more like it ("like")."""
+    """Apply the action of a link from the inspector: choose its picture too ("add"), or more like it ("like")."""
     doing = st.query_params.get("do", "")
     if doing not in ("add", "like"):
         return
@@ -41,7 +41,7 @@ def arrive(pool: Pool, chosen: Selection) -> None:
 
 
 def panel(pool: Pool, chosen: Selection, known: Measured) -> None:
-    """Say what is chosen, warn, and offer what to do with it."""
+    """Draw how much is chosen, warnings, and the actions on the selection."""
     _headline(pool, chosen)
     _steps(pool, chosen)
     _composition(pool, chosen)
@@ -83,7 +83,7 @@ def _steps(pool: Pool, chosen: Selection) -> None:
 
 
 def _composition(pool: Pool, chosen: Selection) -> None:
-    """Draw how many pictures of each class are chosen, as bars that are also words."""
+    """Draw how many pictures of each class are chosen, as bars with their text."""
     if not len(chosen):
         return
     shares = composition(chosen.numbers, pool.labels, pool.classes)
@@ -229,7 +229,7 @@ def downloads(pool: Pool, chosen: Selection) -> None:
 
 
 def as_json(pool: Pool, chosen: Selection) -> bytes:
-    """Return a set as a file that says what its numbers mean."""
+    """Return a set as a file with a description of its numbers."""
     whole = {
         "format": 1,
         "name": chosen.name,
@@ -249,12 +249,12 @@ def _looked_at(pool: Pool, chosen: Selection) -> None:
         return
     here = bool(np.isin(number, chosen.numbers))
     label = pool.classes[int(pool.labels[number])]
-    said = f"label {label}" + (", chosen" if here else "")
+    description = f"label {label}" + (", chosen" if here else "")
     data = pool.pictures.data
     with st.container(key="looked-at", gap="small"):
         image = ""
         if not data.tabular:
-            image = f'<img src="{say.escaped(pool.pictures.url(number))}" alt="{say.escaped(pool.said(number))}">'
+            image = f'<img src="{say.escaped(pool.pictures.url(number))}" alt="{say.escaped(pool.describe(number))}">'
         st.html(
             f'<div class="fs-picture">{image}'
             f"<dl><dt>{pool.noun.capitalize()}</dt><dd>{number}</dd><dt>Label</dt><dd>{say.escaped(label)}</dd>"
@@ -268,7 +268,7 @@ def _looked_at(pool: Pool, chosen: Selection) -> None:
                 type="tertiary",
                 on_click=state.toggle,
                 args=(pool, chosen, number),
-                help=said,
+                help=description,
             )
             st.button("More like this", key="like-this", type="tertiary", on_click=like, args=(number,))
             st.button("Look closer", key="closer", type="tertiary", on_click=inspector.pick, args=(number,))
@@ -323,11 +323,11 @@ def _grid(
     thumbs.grid(tiles, sheet, key="grid", alt=alt, pick=pick, closer=inspector.pick, side=side)
 
 
-def _face(pool: Pool, number: int, at: int, on: bool, *, said: str = "", ring: bool = False) -> thumbs.Face:
+def _face(pool: Pool, number: int, at: int, on: bool, *, caption: str = "", ring: bool = False) -> thumbs.Face:
     label = pool.classes[int(pool.labels[number])]
     doing = "chosen; click to take away" if on else "click to choose"
     lines = tuple(nouns.lines(pool.pictures, number))
-    return thumbs.Face(number, at, said or label, on, f"{pool.said(number)}, {doing}", ring, lines)
+    return thumbs.Face(number, at, caption or label, on, f"{pool.describe(number)}, {doing}", ring, lines)
 
 
 def _pairs(pool: Pool, chosen: Selection, known: Measured) -> None:
@@ -344,8 +344,8 @@ def _pairs(pool: Pool, chosen: Selection, known: Measured) -> None:
     tiles, points = [], []
     for first, second, distance in zip(*shown, strict=True):
         faces = (
-            _face(pool, first, len(points), on=True, said="forget", ring=False),
-            _face(pool, second, len(points) + 1, on=False, said="stays"),
+            _face(pool, first, len(points), on=True, caption="forget", ring=False),
+            _face(pool, second, len(points) + 1, on=False, caption="stays"),
         )
         points += [first, second]
         labels = [pool.classes[int(pool.labels[n])] for n in (first, second)]
@@ -363,7 +363,7 @@ def _pairs(pool: Pool, chosen: Selection, known: Measured) -> None:
 
 
 def _page(total: int, per: int, *, key: str) -> int:
-    """Draw the way through pages and return where the present one starts."""
+    """Draw the buttons between pages and return the index at which the current page starts."""
     pages = -(-total // per)
     page = min(int(st.session_state.get(key, 0)), pages - 1)
     if pages == 1:
@@ -374,8 +374,8 @@ def _page(total: int, per: int, *, key: str) -> int:
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Previous", key=f"{key}-back", type="tertiary", disabled=page == 0, on_click=go, args=(page - 1,))
-        said = f"{page * per + 1:,} to {min(total, (page + 1) * per):,} of {total:,}"
-        st.html(f'<span class="fs-small">{said}</span>', width="content")
+        span = f"{page * per + 1:,} to {min(total, (page + 1) * per):,} of {total:,}"
+        st.html(f'<span class="fs-small">{span}</span>', width="content")
         st.button("Next", key=f"{key}-on", type="tertiary", disabled=page + 1 == pages, on_click=go, args=(page + 1,))
     return page * per
 

@@ -110,7 +110,7 @@ def scatter(
     total = len(xy)
     mask = np.zeros(total, bool)
     mask[chosen] = True
-    told: dict[str, Any] = {
+    colouring: dict[str, Any] = {
         "kind": column.kind,
         "key": column.key,
         "title": column.title,
@@ -124,7 +124,7 @@ def scatter(
     }
     if column.values is not None:
         kind = np.dtype("<f4") if column.kind == "scale" else np.dtype("<u2")
-        told["url"] = served.address(np.asarray(column.values, kind).tobytes(), _BINARY, key=f"{key}-{column.key}")
+        colouring["url"] = served.address(np.asarray(column.values, kind).tobytes(), _BINARY, key=f"{key}-{column.key}")
     data = {
         "name": name,
         "total": total,
@@ -132,7 +132,7 @@ def scatter(
         "xy": served.address(np.ascontiguousarray(xy, np.dtype("<f4")).tobytes(), _BINARY, key=f"{key}-xy"),
         "labels": served.address(np.asarray(labels, np.dtype("<u2")).tobytes(), _BINARY, key=f"{key}-labels"),
         "classes": list(classes),
-        "column": told,
+        "column": colouring,
         "chosen": base64.b64encode(np.packbits(mask, bitorder="little").tobytes()).decode("ascii"),
         "sheets": _sheets(sheets, key),
         "lines": "" if lines is None else served.address(lines, "application/json", key=f"{key}-lines"),
@@ -173,7 +173,7 @@ def scatter(
 def _sheets(sheets: Sheets | None, key: str) -> dict[str, Any] | None:
     if sheets is None:
         return None
-    told = [
+    addresses = [
         {
             "url": served.address(sheet.file, sheet.mime, key=f"{key}-sheet-{i}"),
             "columns": sheet.columns,
@@ -181,4 +181,4 @@ def _sheets(sheets: Sheets | None, key: str) -> dict[str, Any] | None:
         }
         for i, sheet in enumerate(sheets.sheets)
     ]
-    return {"per": sheets.per, "sheets": told}
+    return {"per": sheets.per, "sheets": addresses}

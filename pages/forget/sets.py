@@ -14,13 +14,13 @@ import numpy as np
 MODES: Mapping[str, str] = MappingProxyType(
     {"replace": "Only these", "add": "Add", "remove": "Take away", "intersect": "Keep common"}
 )
-"""What becomes of the pictures chosen so far when others are named, by key."""
+"""How named pictures are combined with those chosen so far, by key."""
 MOST_CORNERS = 2000
 _BLOCK = 1 << 22
 
 
 def combine(chosen: np.ndarray, named: np.ndarray, mode: str) -> np.ndarray:
-    """Return what is chosen after ``named`` is put to ``chosen`` by one of :data:`MODES`, int64 sorted.
+    """Return ``chosen`` combined with ``named`` by one of :data:`MODES`, int64 sorted.
 
     Raises:
         ValueError: no such mode.
@@ -46,7 +46,7 @@ def inside(polygon: np.ndarray, xy: np.ndarray) -> np.ndarray:
         raise ValueError("a line around pictures has three to 2,000 corners, each with two numbers")
     if not np.isfinite(corners).all():
         raise ValueError("a line around pictures has corners that are no numbers")
-    found = np.zeros(len(xy), bool)
+    within = np.zeros(len(xy), bool)
     low, high = corners.min(axis=0), corners.max(axis=0)
     near = np.flatnonzero(((xy >= low) & (xy <= high)).all(axis=1))
     x1, y1 = corners.T  # (K,) each
@@ -58,8 +58,8 @@ def inside(polygon: np.ndarray, xy: np.ndarray) -> np.ndarray:
         x, y = xy[ids, :1].astype(np.float64), xy[ids, 1:].astype(np.float64)  # (n, 1) each
         crosses = (y1 > y) != (y2 > y)  # (n, K): the edge spans the point's height
         left = x < (x2 - x1) * (y - y1) / rise + x1  # (n, K): and passes to the right of it
-        found[ids] = (crosses & left).sum(axis=1) % 2 == 1
-    return found
+        within[ids] = (crosses & left).sum(axis=1) % 2 == 1
+    return within
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +85,9 @@ class Alike:
         Nearest pairs come first. Several chosen pictures may have the same twin.
         """
         here = _mask(chosen, self.first, self.second)
-        forgotten, kept = here[self.first], here[self.second]
-        split = forgotten != kept
-        turn = kept[split]
+        forgotten, stays = here[self.first], here[self.second]
+        split = forgotten != stays
+        turn = stays[split]
         first = np.where(turn, self.second[split], self.first[split])
         second = np.where(turn, self.first[split], self.second[split])
         order = np.lexsort((first, second, self.distance[split]))

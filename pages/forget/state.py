@@ -1,4 +1,4 @@
-"""Which pictures are chosen on the Forget set page: kept under the hash of their content, named in the URL.
+"""Which pictures are chosen on the Forget set page: stored under the hash of their content, named in the URL.
 
 Every state of the selection is a saved set, so every state is a link, and going back is undoing.
 """
@@ -28,7 +28,7 @@ _STEPS = 100
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The training pictures one chooses from: their data set's choice, name and hash, labels (N,), class names."""
+    """The training pictures to choose from: their data set's choice, name and hash, labels (N,), class names."""
 
     dataset: Mapping[str, Any]
     name: str
@@ -46,8 +46,8 @@ class Pool:
         """What one of them is called: "picture" or "row"."""
         return self.pictures.data.noun
 
-    def said(self, number: int) -> str:
-        """Return a picture in words."""
+    def describe(self, number: int) -> str:
+        """Return the alternative text of a picture: its number and label."""
         return f"{self.noun} {number}, label {self.classes[int(self.labels[number])]}"
 
 
@@ -66,7 +66,7 @@ class Selection:
 
 
 def pool() -> Pool | None:
-    """Return the pictures of the data set being set up; while they are not decoded yet, draw how far that is."""
+    """Return the pictures of the data set being set up; while they are not decoded yet, draw the progress."""
     dataset = draft.current()["dataset"]
     info = _facts(dataset)
     if info is None:
@@ -104,11 +104,11 @@ def _facts(dataset: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def selection(pool: Pool) -> Selection:
     """Return what is chosen: the set in the URL, else the one this session left, else that of the setup, else nothing.
 
-    A link that cannot be followed is said in words and changes nothing.
+    A link that cannot be followed draws a warning and changes nothing.
     """
-    asked = st.query_params.get("set", "")
-    saved = workspace.shelf().saved(asked) if _ID.fullmatch(asked) else None
-    if asked and saved is None:
+    set_id = st.query_params.get("set", "")
+    saved = workspace.shelf().saved(set_id) if _ID.fullmatch(set_id) else None
+    if set_id and saved is None:
         st.warning("This link's forget set is not in this store. Sets without a name are kept for a week.")
     elif saved is not None and saved.data_hash != pool.hash:
         st.warning(
@@ -136,7 +136,7 @@ def choose(pool: Pool, numbers: np.ndarray, *, how: str = "") -> str:
 
 
 def change(pool: Pool, chosen: Selection, named: np.ndarray, mode: str, *, how: str = "") -> None:
-    """Put ``named`` to what is chosen by a mode of :data:`pages.forget.sets.MODES`."""
+    """Combine ``named`` with what is chosen by a mode of :data:`pages.forget.sets.MODES`."""
     choose(pool, combine(chosen.numbers, named, mode), how=how if mode == "replace" else "")
 
 
@@ -148,10 +148,10 @@ def toggle(pool: Pool, chosen: Selection, number: int) -> None:
 
 def step(pool: Pool, by: int) -> None:
     """Undo (-1) or redo (1)."""
-    found = _history(pool).step(by)
-    if found:
-        st.query_params["set"] = found
-        st.session_state[f"forget-left-{pool.hash}"] = found
+    set_id = _history(pool).step(by)
+    if set_id:
+        st.query_params["set"] = set_id
+        st.session_state[f"forget-left-{pool.hash}"] = set_id
 
 
 def steps(pool: Pool) -> tuple[bool, bool]:
@@ -161,7 +161,7 @@ def steps(pool: Pool) -> tuple[bool, bool]:
 
 
 def problem(text: str) -> None:
-    """Keep a sentence for the visitor until the page is drawn."""
+    """Store a sentence for the visitor until the page is drawn."""
     st.session_state["forget-problem"] = text
 
 
@@ -173,7 +173,7 @@ class History:
     at: int = -1
 
     def push(self, name: str) -> None:
-        """Make ``name`` the newest selection; what was undone is gone."""
+        """Make ``name`` the newest selection and drop what was undone."""
         if self.ids and self.ids[self.at] == name:
             return
         self.ids[self.at + 1 :] = [name]

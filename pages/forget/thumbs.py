@@ -103,7 +103,7 @@ _component = st.components.v2.component("forgetscope_thumbs", css=_CSS, js=_JS)
 
 @dataclass(frozen=True)
 class Face:
-    """One picture of a tile: its number, its place on the sheet, what stands under it and whether it is chosen.
+    """One picture of a tile: its number, its place on the sheet, its caption and whether it is chosen.
 
     ``lines`` stand in place of a picture where there is no sheet.
     """

@@ -66,19 +66,19 @@ def tools(pool: Pool, chosen: Selection) -> None:
     else:
         _selector(pool, way)
     _pending(pool, chosen)
-    said = st.session_state.pop("forget-problem", "")
-    if said:
-        st.error(say.plain(said))
+    problem = st.session_state.pop("forget-problem", "")
+    if problem:
+        st.error(say.plain(problem))
 
 
 def ask(pool: Pool, forget: Mapping[str, Any], mode: str, *, seed: int) -> None:
-    """Have a selector of the engine choose; what it names is put to what is chosen when the answer is there."""
+    """Have a selector of the engine choose; its pictures are combined with what is chosen when the answer is there."""
     recipe = {**draft.current(), "dataset": dict(pool.dataset), "seed": seed, "forget": dict(forget)}
-    st.session_state[_PENDING] = {"request": {"kind": "forget", "recipe": recipe}, "mode": mode, "data": pool.hash}
+    st.session_state[_PENDING] = {"question": {"kind": "forget", "recipe": recipe}, "mode": mode, "data": pool.hash}
 
 
 def start(pool: Pool) -> None:
-    """Offer the forget set of the setup, when it says how to choose and not whom, to begin with."""
+    """Offer the forget set of the setup to begin with, when it is a rule and not a list of pictures."""
     setup = draft.current()
     if setup["forget"].get("key") == "indices":
         return
@@ -94,7 +94,7 @@ def start(pool: Pool) -> None:
 
 
 def _mode(place: str) -> str:
-    """Draw what becomes of the pictures chosen so far, and return it."""
+    """Draw the choice of how to combine with the pictures chosen so far, and return it."""
     modes = list(MODES)
     return str(
         st.segmented_control(
@@ -148,7 +148,7 @@ def _selector(pool: Pool, key: str) -> None:
 
 
 def _needs(key: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what is computed before the selector can choose; nothing for settings it refuses, which it says later."""
+    """Return what is computed before the selector can choose; none for settings it refuses: the error comes later."""
     try:
         return make_selector({"key": key, **settings}).needs()
     except BadSetting:
@@ -157,12 +157,12 @@ def _needs(key: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _classes(pool: Pool) -> tuple[dict[str, Any], str]:
     # A name with a comma cannot stand in a list with commas; its number can.
-    told = [name if "," not in name and name == name.strip() else str(i) for i, name in enumerate(pool.classes)]
+    keys = [name if "," not in name and name == name.strip() else str(i) for i, name in enumerate(pool.classes)]
     picked = st.pills(
         "Classes",
-        told,
+        keys,
         selection_mode="multi",
-        format_func=lambda key: say.plain(pool.classes[told.index(key)]),
+        format_func=lambda key: say.plain(pool.classes[keys.index(key)]),
         key="pick-classes",
         label_visibility="collapsed",
     )
@@ -170,11 +170,11 @@ def _classes(pool: Pool) -> tuple[dict[str, Any], str]:
 
 
 def _pending(pool: Pool, chosen: Selection) -> None:
-    """See to it that what was asked for is chosen as soon as the answer is there."""
-    wanted = st.session_state.get(_PENDING)
-    if wanted is None or wanted["data"] != pool.hash:
+    """Choose what a selector names as soon as its answer is there."""
+    pending = st.session_state.get(_PENDING)
+    if pending is None or pending["data"] != pool.hash:
         return
-    reply = asking.ask(wanted["request"], key="forget-choose")
+    reply = asking.ask(pending["question"], key="forget-choose")
     if reply.withdrawn:
         st.session_state.pop(_PENDING)
         st.session_state.pop("asked-forget-choose", None)
@@ -187,7 +187,7 @@ def _pending(pool: Pool, chosen: Selection) -> None:
     else:
         st.session_state.pop(_PENDING)
         numbers = read_numbers(str(reply.answer["indices"]))
-        state.change(pool, chosen, numbers, wanted["mode"], how=str(reply.answer["name"]))
+        state.change(pool, chosen, numbers, pending["mode"], how=str(reply.answer["name"]))
         st.rerun()
 
 
@@ -237,7 +237,7 @@ def _file(pool: Pool, chosen: Selection) -> None:
 
 
 def _take(pool: Pool, chosen: Selection, numbers: np.ndarray, place: str) -> None:
-    """Put numbers that somebody wrote down to what is chosen, or say why not."""
+    """Apply the numbers of a list or file to what is chosen, or say why not."""
     wrong = outside(numbers, len(pool))
     if wrong or not len(numbers):
         state.problem(wrong or "There are no numbers in it.")
@@ -268,7 +268,7 @@ def _one(pool: Pool, chosen: Selection, one: SavedSet, mode: str) -> None:
             state.change(pool, chosen, one.numbers(), mode)
 
     def remove() -> None:
-        # It stays as a set without a name for a while: a link to it goes on to work, and undoing, too.
+        # It stays as a set without a name for a while, so that links to it and undo still work.
         workspace.shelf().rename(one.id, "")
 
     now = " · open" if one.id == chosen.id else ""

@@ -36,13 +36,13 @@ def draw(
     names = {entry["key"]: entry["card"]["name"] for entry in words["methods"]}
     measured = [(_forget(run.recipe), table, _keys(run.recipe))]
     measured += [(_forget(row.recipe), _table(row, convention), _keys(row.recipe)) for row in sisters(run)]
-    found = best.frame(measured, names, statistic)
-    if found.empty or not best.swept(found):
+    settings = best.frame(measured, names, statistic)
+    if settings.empty or not best.swept(settings):
         return
     show.heading(best.CARD)
     if len(measured) == 1:
         st.html('<p class="fs-small">Run the same methods on another forget set and it stands beside this one.</p>')
-    figure = partial(best.figure, found, statistic=statistic)
+    figure = partial(best.figure, settings, statistic=statistic)
 
     def here(data: Sequence[Any]) -> None:
         if data[0] in _keys(run.recipe):
@@ -53,7 +53,7 @@ def draw(
     show.behind(
         best.CARD,
         "best",
-        found,
+        settings,
         figure,
         subject=subject,
         meanings=best.COLUMNS,
@@ -76,14 +76,14 @@ def draw(
 def sisters(run: RunRow) -> list[RunRow]:
     """Return finished runs that differ only in forget set and methods, the newest of each forget set, sweeps alone."""
     mine = {part: run.recipe.get(part) for part in _SAME}
-    found: dict[str, RunRow] = {}
+    by_forget_set: dict[str, RunRow] = {}
     for row in workspace.queue().runs(limit=_RUNS):
         other = {part: row.recipe.get(part) for part in _SAME}
         if row.id == run.id or row.status != "done" or other != mine or not _several(row.recipe):
             continue
         if row.recipe["forget"] != run.recipe["forget"]:
-            found.setdefault(_forget(row.recipe), row)
-    return list(found.values())[: best.MOST - 1]
+            by_forget_set.setdefault(_forget(row.recipe), row)
+    return list(by_forget_set.values())[: best.MOST - 1]
 
 
 def _several(recipe: Mapping[str, Any]) -> bool:
@@ -94,7 +94,7 @@ def _several(recipe: Mapping[str, Any]) -> bool:
 def _table(row: RunRow, convention: str) -> pd.DataFrame:
     try:
         scores = {r.method: r.scores_in(convention) for r in results.results(row)}
-    except StoreError:  # its numbers are gone from the store: it has nothing to show beside this one
+    except StoreError:  # its numbers are gone from the store: there is nothing to show beside this one
         scores = {}
     return klom_words.table(row, scores)
 

@@ -1,4 +1,4 @@
-"""The top of the KLOM page: every method's number per split, in the statistic and convention one asks for."""
+"""The top of the KLOM page: every method's number per split, in the statistic and convention that are chosen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST = 16
 
 @dataclass(frozen=True)
 class Head:
-    """Places on the page for what is said above the figure, and what was chosen there."""
+    """Places above the figure for its sentences, and what was chosen there."""
 
     verdict: DeltaGenerator
     basis: DeltaGenerator
@@ -38,12 +38,12 @@ class Head:
     statistic: str
 
 
-def head(asked: str) -> Head:
-    """Lay out the top and let the visitor choose convention and statistic; ``asked`` is the run's convention."""
+def head(default: str) -> Head:
+    """Lay out the top and let the visitor choose convention and statistic; ``default`` is the run's convention."""
     verdict = st.container(key="verdict")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom", key="basis"):
         basis = st.container(width="stretch")
-        convention = switch("KLOM convention", CONVENTIONS, key="convention", default=asked)
+        convention = switch("KLOM convention", CONVENTIONS, key="convention", default=default)
         statistic = switch(
             "Statistic",
             list(statistics()),

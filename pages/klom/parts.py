@@ -58,7 +58,7 @@ def title(run: RunRow) -> None:
 
 
 def ending(run: RunRow) -> None:
-    """Say how a run ended, when it did not end well, and which methods stopped on the way."""
+    """Draw how a run ended, when it did not finish, and which methods stopped on the way."""
     if run.status == "failed":
         st.error(f"This run failed: {say.plain(run.error)}")
     elif run.status == "cancelled":
@@ -70,7 +70,7 @@ def ending(run: RunRow) -> None:
 
 
 def waiting(run: RunRow) -> None:
-    """Say when the first picture will come, and draw its empty axes."""
+    """Draw the empty axes of the first figure and when it will be filled."""
     ensemble = Recipe.from_json(run.recipe).ensemble
     first = min(ensemble.chunk, ensemble.models)
     st.html(
@@ -110,7 +110,7 @@ def _default(run: RunRow, measured: Sequence[results.Result]) -> str:
     """Return the method to look at first: the closest to the oracle on the forget set.
 
     While methods are still coming in, a visitor who has chosen neither method nor point moves along with it; later it
-    stays, so that nothing changes under the eyes of somebody who reads.
+    stays, so that nothing changes while the visitor reads.
     """
     key, known = f"default-{run.id}", [r.method for r in measured]
     old = st.session_state.get(key)

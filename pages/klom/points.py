@@ -81,7 +81,7 @@ def draw(run: RunRow, measured: Sequence[results.Result], result: results.Result
 
 
 def pick(number: int, split: str) -> None:
-    """Choose a point: it goes into the URL, and the page turns to its split."""
+    """Choose a point: it goes into the URL, and the page switches to its split."""
     st.query_params["point"] = str(number)
     st.session_state["split"] = split
 
@@ -109,7 +109,7 @@ def _gallery(result: results.Result, table: pd.DataFrame, chosen: int) -> None:
                 number,
                 src=images.url(number) if images is not None else "",
                 label=label,
-                said=f"{value:.1f}",
+                value=f"{value:.1f}",
                 klom=value,
                 floor=float(row.floor) if np.isfinite(row.floor) else None,
                 on=number == chosen,
@@ -157,8 +157,8 @@ def _versus(
     names = (result.name, other.name)
 
     figure = partial(versus.figure, table, names=names, split=split, point=chosen)
-    said = nouns.spoken(versus.sentence(table, names, split=split))
-    st.html(f'<p class="fs-small strong">{say.escaped(said)}</p>')
+    sentence = nouns.spoken(versus.sentence(table, names, split=split))
+    st.html(f'<p class="fs-small strong">{say.escaped(sentence)}</p>')
     if other.models != result.models:
         unequal = f"{result.name} rests on {result.models} models, {other.name} on {other.models}: wait until equal."
         st.html(f'<p class="fs-small"><span class="fs-dot bad"></span>{say.escaped(unequal)}</p>')

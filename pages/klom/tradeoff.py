@@ -20,17 +20,17 @@ def draw(
     table: pd.DataFrame, method: str, statistic: str, choose: Callable[[Sequence[Any]], None], *, subject: str
 ) -> None:
     """Show the trade-off of a headline's ``table``; nothing while fewer than three methods were measured."""
-    found = tradeoff.frame(table, statistic)
-    if len(tradeoff.tested(found)) < _LEAST:
+    points = tradeoff.frame(table, statistic)
+    if len(tradeoff.tested(points)) < _LEAST:
         return
     show.heading(tradeoff.CARD)
-    st.html(f'<p class="fs-small strong">{say.escaped(tradeoff.sentence(found))}</p>')
-    figure = partial(tradeoff.figure, found, chosen=method, statistic=statistic)
+    st.html(f'<p class="fs-small strong">{say.escaped(tradeoff.sentence(points))}</p>')
+    figure = partial(tradeoff.figure, points, chosen=method, statistic=statistic)
     show.chart(figure, "tradeoff", on_click=choose, alt="Forget KLOM of each method over its share of a retrain")
     show.behind(
         tradeoff.CARD,
         "tradeoff",
-        found,
+        points,
         figure,
         subject=subject,
         meanings=tradeoff.COLUMNS,

@@ -24,33 +24,33 @@ def table(run: RunRow, measured: Mapping[str, Scores]) -> pd.DataFrame:
 
 
 def basis(run: RunRow, measured: Sequence[results.Result], convention: str) -> str:
-    """Say which convention is shown, which one was asked for, and how many models the numbers rest on."""
+    """Say which convention is shown, which one the run asks for, and how many models the numbers rest on."""
     total = Recipe.from_json(run.recipe).ensemble.models
     sizes = sorted({r.models for r in measured})
-    said = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    models = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     so_far = "" if sizes[0] == total else f" so far, of {total}"
-    asked = measured[0].convention
-    other = "" if convention == asked else f" (this run asked for {asked}: no intervals were measured)"
-    return f"KLOM, {convention} convention{other}; {said} models of each kind{so_far}. Click a dot to look closer."
+    default = measured[0].convention
+    other = "" if convention == default else f" (this run asked for {default}: no intervals were measured)"
+    return f"KLOM, {convention} convention{other}; {models} models of each kind{so_far}. Click a dot to look closer."
 
 
 def subject(run: RunRow, measured: Sequence[results.Result], convention: str = "") -> str:
     """Return what a downloaded figure is about: data, model, forget set, ensemble, methods, convention, run."""
     about = say.subject(workspace.words(), run.recipe)
     names = ", ".join(r.name for r in measured)
-    kept = f"; KLOM convention: {convention}" if convention else ""
-    return f"{'; '.join(f'{k}: {v}' for k, v in about.items())}; methods: {names}{kept}; run {run.id}"
+    suffix = f"; KLOM convention: {convention}" if convention else ""
+    return f"{'; '.join(f'{k}: {v}' for k, v in about.items())}; methods: {names}{suffix}; run {run.id}"
 
 
 def warnings(measured: Sequence[results.Result]) -> list[str]:
     """Return what a reader should know, each sentence once, with the methods it is about unless it is all of them."""
-    said: dict[str, list[str]] = {}
+    methods: dict[str, list[str]] = {}
     for result in measured:
         for text in result.scores.warnings:
-            said.setdefault(text, []).append(result.name)
+            methods.setdefault(text, []).append(result.name)
     everyone = len(measured)
-    who = {text: f"{len(names)} methods" if len(names) > 2 else ", ".join(names) for text, names in said.items()}
-    return [text if len(names) == everyone else f"{who[text]}: {text}" for text, names in said.items()]
+    about = {text: f"{len(names)} methods" if len(names) > 2 else ", ".join(names) for text, names in methods.items()}
+    return [text if len(names) == everyone else f"{about[text]}: {text}" for text, names in methods.items()]
 
 
 def columns(statistic: str) -> dict[str, Any]:

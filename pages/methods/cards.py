@@ -1,4 +1,4 @@
-"""The Methods page: cards drawn from the registries. A new plug-in is here without a line of code."""
+"""The Methods page: cards drawn from the registries. A new plug-in appears without a line of code."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ def page() -> None:
 
 def _linked() -> tuple[str, Mapping[str, Any] | None]:
     """Return the group and the entry the URL names; one that is not there is none."""
-    asked = st.query_params.get("method", "")
+    method = st.query_params.get("method", "")
     named = st.query_params.get("group", "")  # as the switch writes it, by its title
     group = next((key for key, title in GROUPS.items() if named.casefold() in (key, title.casefold())), "methods")
-    group, key = ("methods", asked) if asked else (group, st.query_params.get("card", ""))
+    group, key = ("methods", method) if method else (group, st.query_params.get("card", ""))
     if not key:
         return group, None
-    found = next((entry for entry in workspace.words()[group] if entry["key"] == key), None)
-    if found is None:
+    linked = next((entry for entry in workspace.words()[group] if entry["key"] == key), None)
+    if linked is None:
         st.html(f'<p class="fs-small strong">This link names {say.escaped(key)}, which is not among them.</p>')
-    return group, found
+    return group, linked
 
 
 def _query(group: str, key: str) -> dict[str, str]:
@@ -74,12 +74,12 @@ def _cards(group: str, entries: Sequence[Mapping[str, Any]]) -> None:
     families = sorted({entry["card"]["family"] for entry in entries if entry["card"]["family"]})
     reads = sorted({what for entry in entries for what in _reads(entry)})
     with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
-        wanted = st.text_input(
+        search = st.text_input(
             "Search", key="search", bind="query-params", placeholder="name, paper, formula", max_chars=80, width=220
         )
         kinds = _several("Family", families, "family")
         looks = _several("Reads", reads, "reads")
-    shown = [entry for entry in entries if _fits(entry, str(wanted or ""), kinds, looks)]
+    shown = [entry for entry in entries if _fits(entry, str(search or ""), kinds, looks)]
     if not shown:
         st.html('<p class="fs-lead">Nothing fits. Take a filter away, or search for less.</p>')
         return
@@ -100,12 +100,12 @@ def _reads(entry: Mapping[str, Any]) -> list[str]:
     return list(entry["card"]["reads"]) or ["nothing"]
 
 
-def _fits(entry: Mapping[str, Any], wanted: str, kinds: Sequence[str], looks: Sequence[str]) -> bool:
+def _fits(entry: Mapping[str, Any], search: str, kinds: Sequence[str], looks: Sequence[str]) -> bool:
     card = entry["card"]
     text = " ".join(str(card[name]) for name in ("name", "summary", "family", "formula", "paper", "fails", "departs"))
     words = f"{entry['key']} {text}".casefold()
     return (
-        all(word in words for word in wanted.casefold().split())
+        all(word in words for word in search.casefold().split())
         and (not kinds or card["family"] in kinds)
         and (not looks or any(what in _reads(entry) for what in looks))
     )
@@ -144,7 +144,7 @@ def _best(row: pd.Series) -> str:
 def _try(entry: Mapping[str, Any]) -> None:
     """Offer to put the method, with its defaults, into what the visitor is setting up.
 
-    Somebody who has chosen methods keeps them; somebody who has not gets this one beside doing nothing.
+    Methods that were chosen before stay; without any this one is put beside doing nothing.
     """
     if not st.button("Try it", key=f"try-{entry['key']}", type="tertiary"):
         return
@@ -152,9 +152,9 @@ def _try(entry: Mapping[str, Any]) -> None:
     chosen = [dict(method) for method in setup["methods"]] if setup["methods"] != draft.default()["methods"] else []
     known = {method["key"] for method in chosen}
     nothing = [] if chosen else [k for k, kind in references(workspace.words()).items() if kind == "do nothing"]
-    wanted = [k for k in (*nothing, key) if k not in known]
+    added = [k for k in (*nothing, key) if k not in known]
     defaults = {e["key"]: {f["name"]: f["default"] for f in e["fields"]} for e in workspace.words()["methods"]}
-    draft.update(methods=[*chosen, *({"key": k, **defaults[k]} for k in dict.fromkeys(wanted) if k in defaults)])
+    draft.update(methods=[*chosen, *({"key": k, **defaults[k]} for k in dict.fromkeys(added) if k in defaults)])
     st.switch_page(runs.UNLEARN_PAGE, query_params={"draft": draft.link()})
 
 

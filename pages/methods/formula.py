@@ -1,4 +1,4 @@
-"""Formulas from cards, which are plain text, in letters and signs one reads in print."""
+"""Formulas from cards, which are plain text, in the letters and signs of print."""
 
 from __future__ import annotations
 

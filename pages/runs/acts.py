@@ -17,7 +17,7 @@ def more(row: RunRow) -> None:
     """Draw the menu of a finished run."""
     with st.popover("More", key=f"more-{row.id}", on_change="rerun") as menu:
         if not menu.open:
-            return  # what is inside costs a look at the disk
+            return  # its content reads the disk
         with st.container(gap="xsmall"):
             _elsewhere(row)
             _take_away(row)
@@ -60,7 +60,7 @@ def _ask_to_delete(run_id: str) -> None:
 
 
 def recipe_text(row: RunRow) -> str:
-    """Return the recipe as text; where it left the strategy open, with the one that was used, so that bits agree."""
+    """Return the recipe as text, with the strategy that was used, so that a rerun gives the same bits."""
     recipe = json.loads(json.dumps(row.recipe))
     used = weights.strategy(workspace.queue(), workspace.store(), row)
     if used and recipe.get("ensemble", {}).get("strategy", "auto") == "auto":
@@ -68,8 +68,8 @@ def recipe_text(row: RunRow) -> str:
     return json.dumps(recipe, indent=1, ensure_ascii=False)
 
 
-def asked_to_delete(row: RunRow, takes: Use | None) -> None:
-    """Ask once, below the row, whether to delete it, and say what that frees."""
+def confirm_delete(row: RunRow, takes: Use | None) -> None:
+    """Draw the confirmation of a deletion below the row, with the bytes it frees."""
     if st.session_state.get("deleting") != row.id:
         return
 
@@ -84,11 +84,11 @@ def asked_to_delete(row: RunRow, takes: Use | None) -> None:
         st.session_state.pop("deleting", None)
 
     own, shared = (takes.own, takes.shared) if takes is not None else (0, 0)
-    said = f"Deleting it frees {say.size(own)}." if own else "Deleting it frees nothing."
+    sentence = f"Deleting it frees {say.size(own)}." if own else "Deleting it frees nothing."
     if shared:
-        said += f" {say.size(shared)} stay, because other runs use them."
+        sentence += f" {say.size(shared)} stay, because other runs use them."
     with st.container(horizontal=True, vertical_alignment="center", key=f"asked-{row.id}"):
-        st.html(f'<p class="fs-small strong" role="alert">{said}</p>')
+        st.html(f'<p class="fs-small strong" role="alert">{sentence}</p>')
         st.button("Delete", key=f"really-{row.id}", on_click=delete, type="primary")
         st.button("Keep", key=f"keep-{row.id}", on_click=keep)
 

@@ -17,19 +17,19 @@ MOST_RUNS = 2_000
 def use() -> tuple[Mapping[str, Use], int]:
     """Return what each run takes on disk, by id, and the bytes of results that no run needs.
 
-    Counted anew when a run comes, ends or goes, else once a minute.
+    Counted again when a run is added, ends or is deleted, else once a minute.
     """
     states = [[row.id, row.status] for row in workspace.queue().runs(limit=MOST_RUNS)]
     return _use(str(workspace.store().path), digest(states))
 
 
 def recount() -> None:
-    """Have it counted anew: something was deleted."""
+    """Drop the cached counts after something was deleted."""
     _use.clear()
     workspace.forget_disk_use()
 
 
 @st.cache_data(max_entries=4, ttl=60, show_spinner=False)
-def _use(path: str, version: str) -> tuple[dict[str, Use], int]:  # noqa: ARG001 - they name what is kept
+def _use(path: str, version: str) -> tuple[dict[str, Use], int]:  # noqa: ARG001 - part of the cache's key
     queue = workspace.queue()
     return disk_use(queue, workspace.store(), queue.runs(limit=1_000_000))

@@ -1,4 +1,4 @@
-"""The list of runs: one row each, found by words, tags and state, with what it takes on disk."""
+"""The list of runs: one row each, found by words, tags and state, with its size on disk."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _STATES = ("queued", "running", "done", "failed", "cancelled")
 
 
 def compute_line() -> None:
-    """Say whether the compute process lives, and what is on disk."""
+    """Draw whether the compute process is alive, and what is on disk."""
     row = workspace.compute()
     used, free = workspace.disk_use()
     if row is not None and row.alive:
         state = "working" if row.state == "busy" else "idle"
-        said = f'<span class="fs-dot on"></span>Compute process {state}, {say.count(row.workers, "worker")}'
+        state_line = f'<span class="fs-dot on"></span>Compute process {state}, {say.count(row.workers, "worker")}'
     else:
-        said = '<span class="fs-dot"></span>Compute process starting'
+        state_line = '<span class="fs-dot"></span>Compute process starting'
     st.html(
-        f'<p class="fs-small strong">{said} <span class="fs-quiet">· {say.size(used)} on disk, {say.size(free)} '
+        f'<p class="fs-small strong">{state_line} <span class="fs-quiet">· {say.size(used)} on disk, {say.size(free)} '
         "free</span></p>"
     )
 
@@ -44,26 +44,26 @@ def show() -> None:
                 st.switch_page(runs.START_PAGE)
         return
     notes = workspace.shelf().notes(row.id for row in rows)
-    found = _found(rows, notes)
+    matches = _matching(rows, notes)
     takes, left = disk.use()
     if left:
         _left_over(left)
-    if not found:
+    if not matches:
         st.html('<p class="fs-small strong">No run is like that. Take words or states away.</p>')
         return
-    pages = -(-len(found) // _PAGE)
+    pages = -(-len(matches) // _PAGE)
     number = _page_number(pages) if pages > 1 else 1
-    shown = found[(number - 1) * _PAGE : number * _PAGE]
+    shown = matches[(number - 1) * _PAGE : number * _PAGE]
     active = any(not row.over for row in rows)
     st.fragment(run_every=live.EVERY if active else None)(_table)(
         [row.id for row in shown], active, {row.id: notes.get(row.id, RunNote()) for row in shown}, takes
     )
 
 
-def _found(rows: Sequence[RunRow], notes: Mapping[str, RunNote]) -> list[RunRow]:
+def _matching(rows: Sequence[RunRow], notes: Mapping[str, RunNote]) -> list[RunRow]:
     """Draw the search and return the runs that fit."""
     with st.container(horizontal=True, vertical_alignment="center", key="search-row"):
-        asked = st.text_input(
+        search = st.text_input(
             "Search",
             key="search",
             bind="query-params",
@@ -82,7 +82,7 @@ def _found(rows: Sequence[RunRow], notes: Mapping[str, RunNote]) -> list[RunRow]
             bind="query-params",
             label_visibility="collapsed",
         )
-    words = str(asked or "").lower().split()
+    words = str(search or "").lower().split()
     return [
         row
         for row in rows
@@ -164,7 +164,7 @@ def _row(row: RunRow, note: RunNote, takes: Use | None, turn: int) -> None:
         st.html(
             f'<p class="fs-small strong"><span class="fs-dot bad"></span>{say.escaped(say.sentence(row.error))}</p>'
         )
-    acts.asked_to_delete(row, takes)
+    acts.confirm_delete(row, takes)
 
 
 def _takes(takes: Use | None) -> str:

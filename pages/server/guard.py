@@ -1,4 +1,4 @@
-"""Who may talk to the server: browsers that opened it by a name it goes by, from pages it served itself.
+"""Access to the server: only for its known host names, and only from pages it served itself.
 
 A web page from anywhere runs in the visitor's browser, next to this server. It can point a name of its own at the
 loopback address (DNS rebinding), open a websocket, post a form, or put the app into a frame. All of that is refused
@@ -26,7 +26,7 @@ class Guard:
     """Middleware that answers only to known host names and to its own pages."""
 
     def __init__(self, app: AsgiApp, hosts: Iterable[str] = LOOPBACK) -> None:
-        """Stand before ``app``; ``hosts`` are the names it goes by, without ports."""
+        """Wrap ``app``; ``hosts`` are its known host names, without ports."""
         self.app = app
         self.hosts = frozenset(host.strip().strip("[]").rstrip(".").lower() for host in hosts if host.strip())
 
@@ -36,28 +36,28 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        status, said = self.refusal(scope["type"], scope.get("method", "GET"), headers)
+        status, reason = self.refusal(scope["type"], scope.get("method", "GET"), headers)
         if not status:
             host = next(value for name, value in headers if name == "host")
             await self.app(scope, receive, _with_headers(send, host) if scope["type"] == "http" else send)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008, "reason": said[:120]})
+            await send({"type": "websocket.close", "code": 1008, "reason": reason[:120]})
         else:
-            text = said.encode()
+            text = reason.encode()
             plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
             await send({"type": "http.response.start", "status": status, "headers": plain})
             await send({"type": "http.response.body", "body": text})
 
     def refusal(self, kind: str, method: str, headers: Iterable[tuple[str, str]]) -> tuple[int, str]:
-        """Return status and sentence of a refusal, (0, "") when the request is welcome.
+        """Return status and sentence of a refusal, (0, "") when the request is let in.
 
         ``kind`` is http or websocket; header names are lower case. A websocket without an Origin does not come from a
         web page and is let in.
         """
         listed = list(headers)
         named = [value.strip().lower() for name, value in listed if name == "host"]
-        found = _HOST.fullmatch(named[0]) if len(named) == 1 else None
-        if found is None or found["name"].strip("[]").rstrip(".") not in self.hosts:
+        match = _HOST.fullmatch(named[0]) if len(named) == 1 else None
+        if match is None or match["name"].strip("[]").rstrip(".") not in self.hosts:
             return 421, (
                 "Forgetscope does not answer to this name. Open it as localhost, or list the name in FORGETSCOPE_HOSTS "
                 "when it is served under one on purpose."
@@ -80,7 +80,7 @@ def _same(origin: str, host: str) -> bool:
 
 
 def _with_headers(send: Send, host: str) -> Send:
-    """Tell the browser to fetch nothing from elsewhere and to show the app in no other site's frame."""
+    """Add the headers by which a browser fetches nothing from elsewhere and frames the app in no other site."""
     policy = (
         "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
         f"connect-src 'self' ws://{host} wss://{host} data: blob:; "
@@ -96,8 +96,8 @@ def _with_headers(send: Send, host: str) -> Send:
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [(name, value) for name, value in message.get("headers", []) if name.lower() not in replaced]
-            message = {**message, "headers": [*kept, *added]}
+            headers = [(name, value) for name, value in message.get("headers", []) if name.lower() not in replaced]
+            message = {**message, "headers": [*headers, *added]}
         await send(message)
 
     return sending

@@ -24,7 +24,7 @@ APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
 def hosts() -> list[str]:
-    """Return the names the server goes by: loopback, and those listed in ``FORGETSCOPE_HOSTS``."""
+    """Return the server's known host names: loopback, and those listed in ``FORGETSCOPE_HOSTS``."""
     listed = [name.strip() for name in os.environ.get("FORGETSCOPE_HOSTS", "").split(",")]
     return [*LOOPBACK, *(name for name in listed if name)]
 
@@ -35,7 +35,7 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
         SystemExit: anything else, in words.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     waiting = list(arguments)
     while waiting:
         name, given, value = waiting.pop(0).partition("=")
@@ -43,18 +43,18 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
             raise SystemExit(f"{name}: settings look like --server.port 8502")
         text = value if given else waiting.pop(0)
         try:
-            found[name.removeprefix("--")] = json.loads(text)
+            values[name.removeprefix("--")] = json.loads(text)
         except ValueError:
-            found[name.removeprefix("--")] = text
-    return found
+            values[name.removeprefix("--")] = text
+    return values
 
 
 def main() -> None:
     """Serve ``app.py`` until a signal.
 
     Streamlit takes the folder ``pages`` for its older kind of app until ``app.py`` has run once, so a link to /klom
-    that is the first thing a fresh server sees would open with "Page not found". Saying beforehand that it is not one
-    avoids that.
+    that is the first thing a fresh server sees would open with "Page not found". Declaring beforehand that it is not
+    one avoids that.
     """
     chosen = settings(sys.argv[1:])
     PagesManager.uses_pages_directory = False

@@ -1,4 +1,4 @@
-"""Taking a run's networks away as safetensors: one file per ensemble, streamed from disk by a route of the server."""
+"""Downloads of a run's networks as safetensors: one file per ensemble, streamed from disk by a route of the server."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _WHICH = re.compile(r"[a-z][a-z0-9_]*(?:-[0-9a-f]{6})?")
 
 
 def bundles(queue: Queue, store: Store, run: RunRow, names: Mapping[str, str]) -> dict[str, tuple[str, Bundle]]:
-    """Return what networks a run has: by role or method id, what they are called and their files.
+    """Return the title and the files of a run's networks, by role or method id.
 
     ``names`` are the methods' names by id. Only methods that were measured are there.
 
     Raises:
         StoreError: a part of the store cannot be read.
     """
-    found: dict[str, tuple[str, Bundle]] = {}
+    by_role: dict[str, tuple[str, Bundle]] = {}
     for row in queue.results(run.id):
         spec, parts = row.payload["spec"], row.payload["parts"]
-        if not found:
+        if not by_role:
             for role, title in _ROLES.items():
                 whose = spec["unlearned"]["original"] if role == "original" else spec[role]
-                found[role] = (title, _bundle(store, "trained", whose, parts, run, role))
+                by_role[role] = (title, _bundle(store, "trained", whose, parts, run, role))
         title = names.get(row.method_id, row.method_id)
-        found[row.method_id] = (title, _bundle(store, "unlearned", spec["unlearned"], parts, run, row.method_id))
-    return {which: (title, bundle) for which, (title, bundle) in found.items() if bundle.files}
+        by_role[row.method_id] = (title, _bundle(store, "unlearned", spec["unlearned"], parts, run, row.method_id))
+    return {which: (title, bundle) for which, (title, bundle) in by_role.items() if bundle.files}
 
 
 def address(run: RunRow, which: str) -> str:
@@ -51,7 +51,7 @@ def route() -> Route:
 
 
 def strategy(queue: Queue, store: Store, run: RunRow) -> str:
-    """Return how the run's networks were really trained, stacked or looped; empty when nothing was."""
+    """Return how the run's networks were trained in fact, stacked or looped; empty when nothing was."""
     for row in queue.results(run.id):
         artefact = store.artefact("trained", row.payload["spec"]["unlearned"]["original"])
         for part in row.payload["parts"]:

@@ -18,14 +18,14 @@ from pages.ui import draft, knobs, nouns, runs, say, workspace
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the form says: a complete recipe, or the reasons why it is none yet."""
+    """The content of the form: a complete recipe, or the reasons why it is not complete yet."""
 
     recipe: Mapping[str, Any] | None
     reasons: tuple[str, ...]
 
 
 def form() -> Chosen:
-    """Draw the whole form, keep what it says in the draft, and return it."""
+    """Draw the whole form, store its content in the draft, and return it."""
     words = workspace.words()
     seed = _seed()
     reasons: list[str] = []
@@ -40,7 +40,7 @@ def form() -> Chosen:
         _step("To be forgotten")
         forget = choose_forget.picker(words, facts, seed["forget"], reasons)
         if further := draft.then():
-            choose_data.said(f"Then {say.count(len(further), 'more request')}, listed on the Unlearn page.")
+            choose_data.note(f"Then {say.count(len(further), 'more request')}, listed on the Unlearn page.")
     if facts is not None:
         preview.draw(facts)
     elif dataset["key"] == "csv":
@@ -121,9 +121,9 @@ def _networks(
         label_visibility="collapsed",
     )
     entry = _entry(words, "models", picked)
-    choose_data.said(entry["card"]["summary"] if not table else entry["card"]["summary"].replace("pixels", "columns"))
+    choose_data.note(entry["card"]["summary"] if not table else entry["card"]["summary"].replace("pixels", "columns"))
     if table:
-        choose_data.said("Convolutional networks look at pictures; a table has none, so they are not offered.")
+        choose_data.note("Convolutional networks look at pictures; a table has none, so they are not offered.")
     size = next(field for field in words["ensemble"] if field["name"] == "models")
     shown = [f for f in entry["fields"] if not f["advanced"]]
     cells = st.columns(max(2, len(shown) + 1), vertical_alignment="bottom")
@@ -158,12 +158,12 @@ def _methods(words: Mapping[str, Any], before: list[Mapping[str, Any]]) -> list[
         tuned = [dict(method) for method in before if method.get("key") == key]
         chosen += tuned or [{"key": key, **knobs.known(entries[key]["fields"], {})}]
     if any(key in default and _tuned(entries[key], method) for key in picked for method in before):
-        choose_data.said("Settings made on the Unlearn page are kept.")
+        choose_data.note("Settings made on the Unlearn page are kept.")
     return chosen
 
 
 def _doubts(words: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
-    """Say before the press which methods' papers make no claim about this request; they may still be run."""
+    """Draw, before a run, which methods' papers make no claim about this request; they may still be run."""
     for key in dict.fromkeys(method["key"] for method in setup["methods"]):
         card = _entry(words, "methods", key)["card"]
         if doubt := off_label(card["claims"], setup):

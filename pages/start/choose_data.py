@@ -1,4 +1,4 @@
-"""Choosing the data of an experiment: what comes along, own pictures and tables, published ones; and a look at it."""
+"""Choosing the data of an experiment: included, own or published data sets; and a preview."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def data_folder() -> Path:
 
 
 def own_pictures() -> dict[str, str]:
-    """Return folders, archives and tables in :func:`data_folder` by name; visitors choose one, typing no path."""
+    """Return folders, archives and tables in :func:`data_folder` by name; visitors choose one, without paths."""
     try:
         entries = sorted(data_folder().iterdir(), key=lambda path: path.name.lower())
     except OSError:
         return {}
-    found = [p for p in entries if not p.name.startswith(".") and (p.is_dir() or p.name.lower().endswith(_ARCHIVES))]
-    return {path.name: str(path) for path in found[:_MOST_LISTED]}
+    paths = [p for p in entries if not p.name.startswith(".") and (p.is_dir() or p.name.lower().endswith(_ARCHIVES))]
+    return {path.name: str(path) for path in paths[:_MOST_LISTED]}
 
 
 def facts(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -114,11 +114,11 @@ def _option(seed: Mapping[str, Any], own: Mapping[str, str], offered: list[str])
     """Return the choice that a recipe's data set stands for, the first of all when it is not offered."""
     known = upload.of_dataset(dict(seed))
     if known is not None:
-        wanted = upload.option(known.id)
+        option = upload.option(known.id)
     else:
         name = next((name for name, path in own.items() if path == seed.get("path")), None)
-        wanted = str(seed.get("key")) if name is None else _OWN + name
-    return wanted if wanted in offered else offered[0]
+        option = str(seed.get("key")) if name is None else _OWN + name
+    return option if option in offered else offered[0]
 
 
 def _about(words: Mapping[str, Any], choice: dict[str, Any], reasons: list[str], *, download: bool) -> None:
@@ -129,26 +129,26 @@ def _about(words: Mapping[str, Any], choice: dict[str, Any], reasons: list[str],
         if "columns" in known:
             size = say.count(len(known["columns"]), "column")
             size += "" if values == len(known["columns"]) else f" ({values:,} values a row with categories spread out)"
-        said(
+        note(
             f"{known['train']:,} {known.get('noun', 'picture')}s to train on, {known['test']:,} to test, {size}, "
             f"{say.count(len(known['classes']), 'class', 'classes')}."
             + (" Fetched before; needs no network." if download else "")
         )
         return
     entry = next(entry for entry in words["datasets"] if entry["key"] == choice["key"])
-    told = {"folder": "Your pictures, one folder per class.", "csv": "Your table."}
-    said(told.get(choice["key"]) or entry["card"]["summary"])
+    summaries = {"folder": "Your pictures, one folder per class.", "csv": "Your table."}
+    note(summaries.get(choice["key"]) or entry["card"]["summary"])
     if download:
         fetching = f"fetch-{choice['key']}"
         if not st.session_state.get(fetching):
-            said("Needs the network once; nothing about you is sent.")
+            note("Needs the network once; nothing about you is sent.")
             if st.button("Fetch it", key="fetch"):
                 st.session_state[fetching] = True
                 st.rerun()
             reasons.append(nouns.spoken("Fetch the pictures first; then what the run takes can be said."))
             return
     elif choice["key"] not in ("folder", "csv") and not entry.get("tabular"):
-        return  # comes along: the estimate reads it on the way
+        return  # included in a package: the estimate reads it
     reply = asking.ask({"kind": "data", "dataset": choice}, key="data")
     if reply.ready:
         st.rerun()
@@ -161,6 +161,6 @@ def _about(words: Mapping[str, Any], choice: dict[str, Any], reasons: list[str],
         reasons.append(nouns.spoken("The pictures are being read."))
 
 
-def said(text: str) -> None:
-    """Write a quiet line."""
+def note(text: str) -> None:
+    """Draw a small line of text."""
     st.html(f'<p class="fs-small">{say.escaped(text)}</p>')

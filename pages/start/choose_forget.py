@@ -13,7 +13,7 @@ _MOST_CLASSES = 30
 _SAVED = "set:"
 _PICKED = "picked"
 _TYPED = 2_000
-"""Characters of a list of numbers that can sensibly be edited by hand."""
+"""Characters of the longest list of numbers that is shown for editing."""
 
 
 def picker(
@@ -55,10 +55,10 @@ def picker(
     if picked in saved:
         one = saved[picked]
         size = say.count(one.size, nouns.spoken("picture"))
-        _said(f"{size}{', ' + one.how if one.how else ''}, saved {say.ago(one.created)}.")
+        _note(f"{size}{', ' + one.how if one.how else ''}, saved {say.ago(one.created)}.")
         chosen: dict[str, Any] = {"key": "indices", "indices": one.indices, "name": one.name}
     elif picked == _PICKED and picked_before is not None:
-        _said("Picked by looking.")
+        _note("Picked by looking.")
         chosen = picked_before
     else:
         chosen = _rule(words, picked, facts, seed, reasons)
@@ -74,7 +74,7 @@ def _rule(
     reasons: list[str],
 ) -> dict[str, Any]:
     entry = next(entry for entry in words["forget"] if entry["key"] == picked)
-    _said(nouns.spoken(entry["card"]["summary"]))
+    _note(nouns.spoken(entry["card"]["summary"]))
     before = seed if seed.get("key") == picked and len(str(seed.get("indices", ""))) <= _TYPED else {}
     if picked == "class" and facts is not None and len(facts["classes"]) <= _MOST_CLASSES:
         return {"key": "class", "classes": _class_pills(facts["classes"], str(before.get("classes", "")), reasons)}
@@ -93,24 +93,24 @@ def _rule(
 
 def _class_pills(classes: list[str], before: str, reasons: list[str]) -> str:
     # A name with a comma cannot stand in a list with commas; its number can.
-    told = [name if "," not in name and name == name.strip() else str(i) for i, name in enumerate(classes)]
-    default = [key for key in told if key in [word.strip() for word in before.split(",")]]
+    keys = [name if "," not in name and name == name.strip() else str(i) for i, name in enumerate(classes)]
+    default = [key for key in keys if key in [word.strip() for word in before.split(",")]]
     picked = st.pills(
         "Classes",
-        told,
+        keys,
         selection_mode="multi",
-        default=default or told[min(3, len(told) - 1)],
-        format_func=lambda key: say.plain(classes[told.index(key)]),
+        default=default or keys[min(3, len(keys) - 1)],
+        format_func=lambda key: say.plain(classes[keys.index(key)]),
         key="classes",
         bind="query-params",
         label_visibility="collapsed",
     )
     if not picked:
         reasons.append("Choose at least one class to forget.")
-    elif len(picked) == len(told):
+    elif len(picked) == len(keys):
         reasons.append("Leave at least one class to keep.")
     return ",".join(picked)
 
 
-def _said(text: str) -> None:
+def _note(text: str) -> None:
     st.html(f'<p class="fs-small">{say.escaped(text)}</p>')

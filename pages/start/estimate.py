@@ -12,7 +12,7 @@ from pages.ui import asking, runs, say, workspace
 
 
 def bar(chosen: choices.Chosen, *, page: str = runs.KLOM_PAGE) -> None:
-    """Show the estimate and the Run button for what the form says; a run that begins is shown on ``page``."""
+    """Show the estimate and the Run button for the content of the form; a run that begins is shown on ``page``."""
     if chosen.recipe is None:
         _bar(None, " ".join(say.plain(reason) for reason in chosen.reasons), page)
         return
@@ -37,17 +37,17 @@ def words(answer: Mapping[str, Any], *, free: int) -> str:
     if answer.get("memory"):
         parts.append(f"**{say.size(answer['memory'])}** of memory")
     parts.append(f"**{say.size(answer['bytes'])}** of disk")
-    said = f"About {', '.join(parts[:-1])} and {parts[-1]}, measured on this computer."
+    sentence = f"About {', '.join(parts[:-1])} and {parts[-1]}, measured on this computer."
     if answer.get("memory", 0) > answer.get("memory_free", float("inf")):
-        said += f" **Only {say.size(answer['memory_free'])} of memory are free:** choose a smaller chunk or batch."
+        sentence += f" **Only {say.size(answer['memory_free'])} of memory are free:** choose a smaller chunk or batch."
     if answer["bytes"] > free:
-        said += f" **Only {say.size(free)} of disk are free:** delete runs first, or choose fewer models."
-    return said
+        sentence += f" **Only {say.size(free)} of disk are free:** delete runs first, or choose fewer models."
+    return sentence
 
 
-def _bar(recipe: Mapping[str, Any] | None, said: str, page: str) -> None:
+def _bar(recipe: Mapping[str, Any] | None, sentence: str, page: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="runbar"):
         pressed = st.button("Run", type="primary", key="run-own", disabled=recipe is None)
-        st.markdown(said, width="stretch")
+        st.markdown(sentence, width="stretch")
     if pressed and recipe is not None:
         runs.show(runs.start(recipe), page)

@@ -9,8 +9,8 @@ from pages.ui import frame, runs
 header = st.container()
 resume.line()
 
-told, drawn = st.columns([6, 5], gap="large", vertical_alignment="center")
-with told:
+words, drawn = st.columns([6, 5], gap="large", vertical_alignment="center")
+with words:
     st.title("What does the network still remember?", anchor=False)
     st.html(
         '<p class="fs-lead">Forgetscope trains a hundred networks, makes them forget some pictures, and compares them, '

@@ -35,7 +35,7 @@ class _Look:
 
 
 def draw(known: Mapping[str, Any]) -> None:
-    """Show the classes of a data set that was read; draws nothing when its pictures are not at hand."""
+    """Show the classes of a data set that was read; draws nothing when its pictures are not available."""
     if "columns" in known:
         _table(known)
         return
@@ -56,13 +56,13 @@ def draw(known: Mapping[str, Any]) -> None:
 
 
 def first_rows(path: str) -> None:
-    """Show the first rows of a table whose target is not chosen yet, as they stand in the file."""
+    """Show the first rows of a table whose target is not chosen yet, as in the file."""
     reply = target.seen(path)
     if not reply.ready or reply.answer is None:
         return
     columns = reply.answer["columns"]
-    told = [f"The first rows. Kinds are those of the first {reply.answer['looked']:,}.", *reply.answer["notes"]]
-    _rows([(c["name"], c["kind"]) for c in columns], reply.answer["rows"], told)
+    notes = [f"The first rows. Kinds are those of the first {reply.answer['looked']:,}.", *reply.answer["notes"]]
+    _rows([(c["name"], c["kind"]) for c in columns], reply.answer["rows"], notes)
 
 
 def _table(known: Mapping[str, Any]) -> None:
@@ -79,14 +79,14 @@ def _table(known: Mapping[str, Any]) -> None:
     _rows(columns, listed, [f"{label}: {counts}{more}.", *known.get("notes", [])])
 
 
-def _rows(columns: Sequence[tuple[str, str]], listed: Sequence[Sequence[str]], told: Sequence[str]) -> None:
+def _rows(columns: Sequence[tuple[str, str]], listed: Sequence[Sequence[str]], remarks: Sequence[str]) -> None:
     shown = columns[:COLUMNS]
     heads = "".join(f"<th>{say.escaped(name)}<br><span>{say.escaped(kind)}</span></th>" for name, kind in shown)
     body = "".join(
         "<tr>" + "".join(f"<td>{say.escaped(cell)}</td>" for cell in row[: len(shown)]) + "</tr>" for row in listed
     )
     left = len(columns) - len(shown)
-    notes = [*told, *([f"The first {COLUMNS} of {len(columns):,} columns."] if left > 0 else [])]
+    notes = [*remarks, *([f"The first {COLUMNS} of {len(columns):,} columns."] if left > 0 else [])]
     st.html(
         f'<div class="fs-row fs-first" tabindex="0" role="region" aria-label="First rows of the table"><table><thead>'
         f"<tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -96,10 +96,10 @@ def _rows(columns: Sequence[tuple[str, str]], listed: Sequence[Sequence[str]], t
 
 @st.cache_resource(max_entries=16, ttl=3600, show_spinner=False)
 def _first(data_hash: str) -> tuple[list[tuple[str, str]], list[list[str]], list[tuple[str, int]]] | None:
-    found = workspace.pictures(data_hash)
-    if found is None:
+    pictures = workspace.pictures(data_hash)
+    if pictures is None:
         return None
-    data = found.data
+    data = pictures.data
     listed = rows.frame(data, range(min(ROWS, len(data.y_train))))
     labels = [data.classes[label] for label in data.y_train[: len(listed)]]
     columns = [(data.target or "label", "to predict"), *zip(listed.columns, rows.shapes(data), strict=True)]

@@ -1,4 +1,4 @@
-"""Where the visitor left: the last run and the last setup, in one quiet line."""
+"""The visitor's last run and last setup, in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pages.ui import draft, live, runs, say, workspace
 
 
 def line() -> None:
-    """Offer the visitor's latest run, or one under way; draws nothing for somebody who is new here."""
+    """Offer the visitor's latest run, or one under way; draws nothing for a new visitor."""
     row = _latest()
     if row is None:
         return

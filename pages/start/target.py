@@ -38,7 +38,7 @@ def picker(path: str, seed: Mapping[str, Any], reasons: list[str]) -> str:
         "Column to predict",
         list(columns),
         index=list(columns).index(before) if before in columns else None,
-        format_func=lambda name: _told(columns[name]),
+        format_func=lambda name: _title(columns[name]),
         key=f"target-{digest([path])[:8]}",
         placeholder="Which column is to be predicted?",
         help="A column of classes. Every other column is what the networks see.",
@@ -48,6 +48,6 @@ def picker(path: str, seed: Mapping[str, Any], reasons: list[str]) -> str:
     return picked or ""
 
 
-def _told(column: Mapping[str, Any]) -> str:
+def _title(column: Mapping[str, Any]) -> str:
     values = ", ".join(column["values"][:_VALUES])
     return f"{column['name']} ({values}{', ...' if len(column['values']) > _VALUES else ''})"

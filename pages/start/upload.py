@@ -1,6 +1,6 @@
-"""Bringing data: an archive, a folder or a table dragged in, kept under its hash, read by the compute process.
+"""Uploads: an archive, a folder or a table, stored under its hash, read by the compute process.
 
-An upload is its owner's alone until it is shared. Its name is only ever shown; on disk it goes by its hash.
+An upload is visible to its owner alone until it is shared. Its name is only displayed; on disk it has its hash.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _OPTION = "up:"
 
 
 def option(upload_id: str) -> str:
-    """Return what an upload is called among the choices of data sets."""
+    """Return the option of an upload among the choices of data sets."""
     return _OPTION + upload_id
 
 
 def dataset(upload: Upload) -> dict[str, Any]:
-    """Return the data set of a recipe that stands for an upload; a table still wants its target."""
+    """Return the data set of a recipe that stands for an upload; a table still needs its target."""
     if upload.kind == TABLE:
         return {"key": "csv", "path": str(path_of(workspace.store(), upload.file)), "target": ""}
     return {"key": "folder", "path": str(path_of(workspace.store(), upload.file))}
@@ -86,7 +86,7 @@ def box() -> None:
 
 
 def _take(archive: UploadedFile | None, folder: Sequence[UploadedFile]) -> None:
-    """Keep what was dropped, let go of the server's copy of it, and run the page again."""
+    """Store the files of an upload, remove the server's copy of them, and run the page again."""
     files = [*folder, *([archive] if archive is not None else [])]
     st.session_state.pop("upload-new", None)
     st.session_state["upload-refused"] = ""
@@ -110,20 +110,20 @@ def _keep(archive: Any, name: str) -> Upload:
     own = [upload for upload in listed() if upload.owner == workspace.visitor()]
     if len(own) >= MOST:
         raise UploadError(f"You have {MOST} uploads already. Delete one below, then try again.")
-    kept = keep(workspace.store(), archive)
+    stored = keep(workspace.store(), archive)
     return workspace.shelf().add_upload(
-        kept.id, owner=workspace.visitor(), name=_printable(name), kind=kept.kind, size=kept.size
+        stored.id, owner=workspace.visitor(), name=_printable(name), kind=stored.kind, size=stored.size
     )
 
 
 def _top(folder: Sequence[UploadedFile]) -> str:
-    """Return the name of the folder around the files, when they say one."""
+    """Return the name of the folder around the files, when their paths have one."""
     tops = {PurePath(file.name).parts[0] for file in folder if len(PurePath(file.name).parts) > 1}
     return tops.pop() if len(tops) == 1 else "folder"
 
 
 def _printable(name: str) -> str:
-    """Return the last part of a file's name without characters that are not seen or turn the text around."""
+    """Return the last part of a file's name without characters that are invisible or change the direction of text."""
     return "".join(c for c in PurePath(name.replace("\\", "/")).name if c.isprintable())[:80] or "upload"
 
 
@@ -133,10 +133,10 @@ def _read(upload_id: str) -> None:
     if upload is None:
         st.session_state.pop("upload-new", None)
         return
-    request = {"kind": "data", "dataset": dataset(upload)}
+    question = {"kind": "data", "dataset": dataset(upload)}
     if upload.kind == TABLE:
-        request = {"kind": "table", "path": dataset(upload)["path"]}
-    reply = asking.ask(request, key="upload")
+        question = {"kind": "table", "path": dataset(upload)["path"]}
+    reply = asking.ask(question, key="upload")
     if reply.ready:
         st.session_state.pop("upload-new")
         st.session_state["pick-data"] = option(upload.id)
@@ -151,7 +151,7 @@ def _read(upload_id: str) -> None:
 
 
 def remove(upload: Upload) -> int:
-    """Take an own upload off the shelf and return the bytes freed: none while others, or runs, still need it."""
+    """Delete one of the visitor's uploads and return the bytes freed: 0 while others, or runs, still need it."""
     shelf, queue, store = workspace.shelf(), workspace.queue(), workspace.store()
     if not shelf.remove_upload(upload.id, owner=upload.owner):
         return 0

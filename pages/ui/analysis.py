@@ -21,7 +21,7 @@ from engine.views import views
 from pages.ui import asking, knobs, nouns, say, show, workspace
 
 
-def request(
+def question(
     choice: Mapping[str, Any],
     recipe: Mapping[str, Any],
     *,
@@ -31,8 +31,8 @@ def request(
 ) -> dict[str, Any]:
     """Return the question that has an analysis measured, ``choice`` being its key and settings."""
     place = {"method": method, "point": point, "models": models}
-    told = {name: value for name, value in place.items() if value not in ("", None)}
-    return {"kind": "analysis", "analysis": dict(choice), "recipe": dict(recipe), **told}
+    given = {name: value for name, value in place.items() if value not in ("", None)}
+    return {"kind": "analysis", "analysis": dict(choice), "recipe": dict(recipe), **given}
 
 
 def offered(about: str, method: Mapping[str, Any]) -> dict[str, str]:
@@ -55,10 +55,10 @@ def offer(run: RunRow, method: str, key: str, point: int | None = None, *, model
     with st.container(key=f"{place}-part"):
         st.html(f'<p class="fs-small strong">{say.escaped(nouns.spoken(_about(entry["card"])))}</p>')
         choice = {"key": key, **knobs.form(entry["fields"], place, advanced=True)}
-        question = request(choice, run.recipe, method=method, point=point, models=models)
-        if not _begun(question, place):
+        content = question(choice, run.recipe, method=method, point=point, models=models)
+        if not _begun(content, place):
             return
-        reply = asking.ask(question, key=place)
+        reply = asking.ask(content, key=place)
         if reply.error:
             st.warning(say.plain(say.sentence(reply.error)))
         elif reply.answer is None:
@@ -79,7 +79,7 @@ def measured(answer: Mapping[str, Any]) -> Measurement:
 
 
 def _about(card: Mapping[str, Any]) -> str:
-    """Return what an analysis measures and where it comes from, in one line."""
+    """Return an analysis's summary and source in one line."""
     source = f" {card['paper']} ({card['year']})." if card["paper"] else ""
     return f"{card['summary']}{source}"
 

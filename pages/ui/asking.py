@@ -1,4 +1,4 @@
-"""Questions to the compute process from a page: ask, show how far the work is, be there when the answer comes."""
+"""Questions to the compute process from a page: ask, show progress, and run the page again for the answer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from engine.records import digest
 from pages.ui import nouns, say, workspace
 
 EVERY = 0.7
-"""Seconds between looks for an answer; only until it is there."""
+"""Seconds between checks for an answer; only until it is there."""
 FRESH = 300.0
-"""Seconds after which the same question is asked anew, because the store may have changed."""
+"""Seconds after which the same question is asked again, because the store may have changed."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """Where a question stands: its ``answer``, an ``error`` in words, or in ``pending`` what is being done for it."""
+    """The state of a question: its ``answer``, an ``error`` in words, or in ``pending`` what is being done for it."""
 
     id: str
     answer: Mapping[str, Any] | None
@@ -34,25 +34,25 @@ class Reply:
         return self.answer is not None and not self.error
 
 
-def ask(request: Mapping[str, Any], *, key: str, also: object = None) -> Reply:
+def ask(question: Mapping[str, Any], *, key: str, also: object = None) -> Reply:
     """Ask once per content and return where the question stands; ``also`` is content that makes it a new question.
 
-    ``key`` names the place on the page that asks, so that a changed request replaces the older one.
+    ``key`` names the place on the page that asks, so that a changed question replaces the older one.
     """
     queue = workspace.queue()
     place = f"asked-{key}"
-    wanted = digest([dict(request), also])
+    content = digest([dict(question), also])
     known: tuple[str, str, float] | None = st.session_state.get(place)
-    if known is None or known[0] != wanted or time.time() - known[2] > FRESH:
-        known = (wanted, queue.ask(request), time.time())
+    if known is None or known[0] != content or time.time() - known[2] > FRESH:
+        known = (content, queue.ask(question), time.time())
         st.session_state[place] = known
-    question = known[1]
-    answer = queue.answer_to(question)
-    pending = None if answer is not None else queue.question_progress(question)
+    question_id = known[1]
+    answer = queue.answer_to(question_id)
+    pending = None if answer is not None else queue.question_progress(question_id)
     if answer is None and pending is None:
-        # Taken back on this page, or swept after a long pause.
-        return Reply(question, None, "", None, withdrawn=True)
-    return Reply(question, answer, str(answer.get("error", "")) if answer else "", pending)
+        # Withdrawn on this page, or removed by the queue after a long pause.
+        return Reply(question_id, None, "", None, withdrawn=True)
+    return Reply(question_id, answer, str(answer.get("error", "")) if answer else "", pending)
 
 
 def wait(reply: Reply, *, what: str, key: str) -> None:
@@ -79,16 +79,16 @@ def _wait(question: str, what: str, key: str) -> None:
     row = workspace.compute()
     with st.container(horizontal=True, vertical_alignment="center", key=f"waiting-{key}", gap="small"):
         if row is None or not row.alive:
-            said = "starting the compute process"
+            state = "starting the compute process"
         elif not progress:
-            said = "waiting for a free worker"
+            state = "waiting for a free worker"
         else:
-            said = nouns.spoken(str(progress.get("message") or "preparing").split(": ")[-1])
+            state = nouns.spoken(str(progress.get("message") or "preparing").split(": ")[-1])
             if progress.get("seconds"):
-                said += f", {say.duration(progress['seconds'])} so far"
+                state += f", {say.duration(progress['seconds'])} so far"
         share = float(progress.get("share") or 0.0)
         done = f" {share:.0%}" if share > 0 else ""
-        st.html(f'<p class="fs-small strong" role="status">{say.escaped(what)}{done}: {say.escaped(said)}</p>')
+        st.html(f'<p class="fs-small strong" role="status">{say.escaped(what)}{done}: {say.escaped(state)}</p>')
         if st.button("Cancel", key=f"withdraw-{key}"):
             queue.withdraw(question)
             st.rerun()

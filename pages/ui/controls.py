@@ -1,4 +1,4 @@
-"""A switch between a few ways to look, its state in the URL."""
+"""A switch between a few options, its state in the URL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import streamlit as st
 def switch(
     label: str, options: Sequence[str], *, key: str, default: str, name: Callable[[str], str] | None = None
 ) -> str:
-    """Show the options side by side and return the chosen one; what is no option any more becomes ``default``."""
+    """Show the options side by side and return the chosen one, ``default`` where it is no longer an option."""
     chosen = st.segmented_control(
         label,
         list(options),

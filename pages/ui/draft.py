@@ -1,6 +1,6 @@
 """What the visitor is setting up, shared by the pages on the way to a run: a recipe that need not be complete.
 
-It is kept in the store under the hash of its content, which stands in the URL, so a half set-up experiment is a link
+It is stored under the hash of its content, which stands in the URL, so a half set-up experiment is a link
 too. Without one in the URL it is this session's, else what this visitor set up last, else the defaults.
 """
 
@@ -21,13 +21,13 @@ from pages.ui import workspace
 
 _ID = re.compile(r"[0-9a-f]{16}")
 KEPT = 90 * 86_400
-"""Seconds a setup can be found again by its link."""
+"""Seconds for which a setup can be opened by its link."""
 PARTS = ("dataset", "model", "training", "forget", "then", "methods", "ensemble", "measuring", "seed")
 """``forget`` is the first request, ``then`` the list of those that follow it."""
 
 
 def default() -> dict[str, Any]:
-    """Return the setup of somebody who has not chosen anything: the digits, an MLP, 50 random pictures."""
+    """Return the setup of a visitor who has chosen nothing yet: the digits, an MLP, 50 random pictures."""
     words = workspace.words()
 
     def settings(fields: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -62,21 +62,21 @@ def then() -> list[dict[str, Any]]:
 
 
 def of(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts of a setup that asks for what a recipe asks for, all requests of its sequence included."""
+    """Return a recipe as the parts of a setup, all requests of its sequence included."""
     first, *further = [dict(choice) for choice in (*recipe.get("before", []), recipe["forget"])]
     return {**{part: recipe[part] for part in PARTS if part in recipe}, "forget": first, "then": further}
 
 
 def _whole() -> dict[str, Any]:
-    asked = st.query_params.get("draft", "")
-    found = _kept(asked) if _ID.fullmatch(asked) else None
-    if found is None:
-        found = st.session_state.get("draft") or _last()
-    return default() | found
+    draft_id = st.query_params.get("draft", "")
+    setup = _stored(draft_id) if _ID.fullmatch(draft_id) else None
+    if setup is None:
+        setup = st.session_state.get("draft") or _last()
+    return default() | setup
 
 
 def update(**parts: Any) -> dict[str, Any]:
-    """Replace parts of the setup, keep it, put its link into the URL, and return the whole."""
+    """Replace parts of the setup, store it, put its link into the URL, and return the whole."""
     unknown = set(parts) - set(PARTS)
     if unknown:
         raise ValueError(f"a setup has no part {sorted(unknown)[0]!r}")
@@ -97,7 +97,7 @@ def update(**parts: Any) -> dict[str, Any]:
 
 
 def link() -> str:
-    """Return what names the current setup in a URL."""
+    """Return the current setup's id for a URL."""
     return digest(st.session_state.get("draft") or _whole())[:16]
 
 
@@ -108,19 +108,19 @@ def complete(setup: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
     """
     if not setup.get("methods"):
         return None, "Choose at least one method."
-    asked = [setup["forget"], *setup.get("then", [])]
-    parts = {part: value for part, value in setup.items() if part != "then"} | {"forget": asked[-1]}
+    requests = [setup["forget"], *setup.get("then", [])]
+    parts = {part: value for part, value in setup.items() if part != "then"} | {"forget": requests[-1]}
     try:
-        return Recipe.from_json({**parts, "before": asked[:-1]}).to_json(), ""
+        return Recipe.from_json({**parts, "before": requests[:-1]}).to_json(), ""
     except BadSetting as error:
         return None, str(error)
 
 
-def _kept(name: str) -> dict[str, Any] | None:
-    kept = workspace.queue().recall(f"draft:{name}")
-    return kept.get("setup") if isinstance(kept, dict) else None
+def _stored(name: str) -> dict[str, Any] | None:
+    stored = workspace.queue().recall(f"draft:{name}")
+    return stored.get("setup") if isinstance(stored, dict) else None
 
 
 def _last() -> dict[str, Any]:
     noted = workspace.queue().recall(f"visitor:{workspace.visitor()}")
-    return (_kept(str(noted.get("draft", ""))) if isinstance(noted, dict) else None) or {}
+    return (_stored(str(noted.get("draft", ""))) if isinstance(noted, dict) else None) or {}

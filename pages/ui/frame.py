@@ -1,4 +1,4 @@
-"""The frame around every page: style, theme, and the line that says what one is looking at."""
+"""The frame around every page: style, theme, and the header line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def colours() -> Look:
 
 
 def style() -> None:
-    """Put the house style on the page."""
+    """Add the app's style sheet to the page."""
     st.html(ASSETS / "style.css")
 
 

@@ -65,7 +65,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       button.append(lines);
     } else button.append(make("div", "empty", tile.point));
     const words = make("div", "words");
-    words.append(make("span", "", tile.label), make("span", "", tile.said));
+    words.append(make("span", "", tile.label), make("span", "", tile.value));
     button.append(words);
     if (tile.klom !== null) {
       const bar = make("div", "bar"), fill = make("i"), mark = make("b");
@@ -93,14 +93,14 @@ def tile(
     *,
     src: str,
     label: str,
-    said: str,
+    value: str,
     klom: float | None = None,
     floor: float | None = None,
     on: bool = False,
     title: str = "",
     lines: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return one picture of a grid: ``label`` and ``said`` stand under it, ``title`` is read aloud and on hover.
+    """Return one picture of a grid: ``label`` and ``value`` stand under it, ``title`` is read aloud and on hover.
 
     With ``klom`` (nats) a bar is drawn, with ``floor`` a mark on it; ``on`` rings the picture. ``lines`` stand in place
     of a picture that there is none of.
@@ -109,11 +109,11 @@ def tile(
         "point": point,
         "src": src,
         "label": label,
-        "said": said,
+        "value": value,
         "klom": klom,
         "floor": floor,
         "on": on,
-        "title": (title or f"point {point}, label {label}, {said}") + "".join(f"; {line}" for line in lines),
+        "title": (title or f"point {point}, label {label}, {value}") + "".join(f"; {line}" for line in lines),
         "lines": list(lines),
     }
 

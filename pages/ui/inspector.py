@@ -1,4 +1,4 @@
-"""The point inspector, the same on every page: one picture, what the ensembles say of it, and what resembles it.
+"""The point inspector, the same on every page: one picture, the ensembles' margins on it, and its nearest neighbours.
 
 A page draws it beside its figures with :func:`panel`, or over them with :func:`linked`. The point is
 in the URL as ``point``.
@@ -27,9 +27,9 @@ _TALL = 210
 
 def point(total: int, *, default: int | None = None) -> int | None:
     """Return the point the URL names, if it is one of ``total``, else ``default``."""
-    asked = st.query_params.get("point", "")
-    if asked.isascii() and asked.isdigit() and len(asked) < 10 and int(asked) < total:
-        return int(asked)
+    number = st.query_params.get("point", "")
+    if number.isascii() and number.isdigit() and len(number) < 10 and int(number) < total:
+        return int(number)
     return default
 
 
@@ -53,7 +53,7 @@ def _close() -> None:
 @st.dialog("One point", width="large", on_dismiss=_close)
 def _dialog(run: RunRow | None, number: int, data_hash: str) -> None:
     images = workspace.pictures(data_hash)
-    # Inside the dialog only the dialog runs again: where one has walked to is in the URL.
+    # Inside the dialog only the dialog runs again: the point is in the URL.
     here = point(len(images), default=number) if images is not None else number
     panel(run, number if here is None else here, data_hash=data_hash, key="inspector", wide=True)
 
@@ -133,7 +133,7 @@ def panel(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the ensembles of one method say of one point."""
+    """What was measured of one method's ensembles at one point."""
 
     margins: dict[str, np.ndarray]
     tests: onepoint.Measured
@@ -141,19 +141,21 @@ class _Seen:
 
 
 def _seen(result: results.Result, number: int, convention: str) -> _Seen:
-    found = result.margins(number, margins.ROLES)
-    return _Seen(found, _measured(result, number, convention, found), result.right(number))
+    samples = result.margins(number, margins.ROLES)
+    return _Seen(samples, _measured(result, number, convention, samples), result.right(number))
 
 
-def _measured(result: results.Result, number: int, convention: str, found: dict[str, np.ndarray]) -> onepoint.Measured:
+def _measured(
+    result: results.Result, number: int, convention: str, samples: dict[str, np.ndarray]
+) -> onepoint.Measured:
     klom, floor = result.values(convention)
     return onepoint.Measured(
         result.method,
         result.name,
         float(klom[number]),
         float(floor[number]),
-        unlearned=found["unlearned"],
-        oracle=found["oracle"],
+        unlearned=samples["unlearned"],
+        oracle=samples["oracle"],
         reference=result.facts.reference,
     )
 
@@ -181,10 +183,10 @@ def _facts(images: Pictures | None, result: results.Result | None, seen: _Seen |
             ("Welch t", onepoint.with_p(row["t"], row["t_p"])),
         ]
         if seen.right:
-            said = ", ".join(f"{role} {share:.0%}" for role, share in seen.right.items())
-            rows.append(("Answer right", said))
-    told = "".join(f"<dt>{say.escaped(k)}</dt><dd>{say.escaped(v)}</dd>" for k, v in rows)
-    st.html(f'<div class="fs-picture" id="fs-point">{image}<dl>{told}</dl></div>')
+            shares = ", ".join(f"{role} {share:.0%}" for role, share in seen.right.items())
+            rows.append(("Answer right", shares))
+    items = "".join(f"<dt>{say.escaped(k)}</dt><dd>{say.escaped(v)}</dd>" for k, v in rows)
+    st.html(f'<div class="fs-picture" id="fs-point">{image}<dl>{items}</dl></div>')
     if images is not None and images.data.tabular and number < len(images):
         st.html(nouns.row(images.data, number))
 
@@ -282,9 +284,9 @@ def _way(measured: Sequence[results.Result], seen: _Seen, number: int, chosen: s
     if table.empty:
         return
     show.heading(card)
-    said = trajectory.sentence(table, chosen)
-    if said:
-        st.html(f'<p class="fs-small strong">{say.escaped(said)}</p>')
+    sentence = trajectory.sentence(table, chosen)
+    if sentence:
+        st.html(f'<p class="fs-small strong">{say.escaped(sentence)}</p>')
 
     figure = partial(trajectory.figure, table, chosen=chosen, height=_TALL)
     show.chart(figure, key, alt="Mean margin of this picture along each method's run, with the oracles' band")

@@ -1,4 +1,4 @@
-"""A run while it runs: how far, how long still, what it is doing, each method's state, and how to stop it."""
+"""A run under way: its share done, time left, current jobs, each method's state, and a button to stop it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.queue import RunRow, sequences
 from pages.ui import results, say, workspace
 
 EVERY = 1.0
-"""Seconds between looks at the queue; only while something runs."""
+"""Seconds between reads of the queue; only while something runs."""
 REDRAW = 2
 """Ticks between two redraws of a page's figures at most, so that they can be read while they fill in."""
 
@@ -42,8 +42,8 @@ def _panel(run_id: str, drawn: str) -> None:
             st.progress(min(1.0, max(0.0, float(progress.get("share") or 0.0))), text=headline(run))
         with right:
             cancel(run, key="live", wide=True)
-        if said := _methods(run):
-            st.html(said)
+        if methods := _methods(run):
+            st.html(methods)
 
 
 def headline(run: RunRow) -> str:
@@ -54,15 +54,15 @@ def headline(run: RunRow) -> str:
     if run.status == "queued" or not progress:
         row = workspace.compute()
         return "Waiting for its turn" if row is not None and row.alive else "Starting the compute process"
-    said = []
+    parts = []
     if progress.get("planned"):
-        said.append(f"**{progress['share']:.0%}**")
+        parts.append(f"**{progress['share']:.0%}**")
         if progress.get("seconds_left") is not None:
-            said.append(f"about {say.duration(progress['seconds_left'])} left")
+            parts.append(f"about {say.duration(progress['seconds_left'])} left")
     names = say.method_names(workspace.words(), run.recipe)
     doing = list(dict.fromkeys(say.job(text, names) for text in progress.get("doing", [])))
-    said.append(say.plain("; ".join(doing[:2]) or "preparing"))
-    return " · ".join(said)
+    parts.append(say.plain("; ".join(doing[:2]) or "preparing"))
+    return " · ".join(parts)
 
 
 def _methods(run: RunRow) -> str:

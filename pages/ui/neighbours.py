@@ -1,4 +1,4 @@
-"""The pictures most like one picture, small and to click on: found once per data set by the compute process."""
+"""The pictures most like one picture, small and to click on: computed once per data set by the compute process."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def draw(
     pick: Callable[[int], None],
     key: str,
 ) -> None:
-    """Show the nearest training pictures of a training picture, or a button that has them found.
+    """Show the nearest training pictures of a training picture, or a button that has them computed.
 
     ``split_of`` says where a picture belongs, "" where that is not known; ``pick`` is called with one that is clicked.
     """
     if images is None or number >= len(images.data.y_train):
         return
-    # The artefact is named as the answer to the question below names it, so that one found before costs nothing.
+    # The spec is the same as in the answer to the question below, so that a stored artefact costs nothing.
     spec: Mapping[str, Any] = Explored(Choice.from_json(_CHOICE, "analysis"), data_hash).plain
     if not workspace.store().artefact(Explored.kind, spec).has(WHOLE):
-        spec = _asked(run, key)
+        spec = _spec(run, key)
         if not spec or spec["data"] != data_hash:
             return
     try:
@@ -66,7 +66,7 @@ def draw(
                 other,
                 src=images.url(other),
                 label=split or label,
-                said=f"{distance:.2f}",
+                value=f"{distance:.2f}",
                 title=f"point {other}, label {label}{where}, {distance:.3f} away{same}",
                 lines=nouns.lines(images, other),
             )
@@ -74,18 +74,18 @@ def draw(
     gallery(tiles, key=key, pick=pick, across=_MOST if not images.data.tabular else 0)
 
 
-def _asked(run: RunRow | None, key: str) -> Mapping[str, Any]:
-    """Return what names the neighbours of the data set, empty until somebody asked and they are found."""
-    wanted = f"{key}-wanted"
-    if not st.session_state.get(wanted):
+def _spec(run: RunRow | None, key: str) -> Mapping[str, Any]:
+    """Return the spec of the data set's neighbours; empty until the visitor asks for them and they are computed."""
+    pressed = f"{key}-pressed"
+    if not st.session_state.get(pressed):
 
         def want() -> None:
-            st.session_state[wanted] = True
+            st.session_state[pressed] = True
 
         st.button(nouns.spoken("Find the pictures most like it"), key=f"{key}-find", type="tertiary", on_click=want)
         return {}
     dataset = run.recipe["dataset"] if run is not None else draft.current()["dataset"]
-    reply = asking.ask(analysis.request(_CHOICE, {"dataset": dataset}), key=key)
+    reply = asking.ask(analysis.question(_CHOICE, {"dataset": dataset}), key=key)
     if reply.error:
         st.html(f'<p class="fs-small">Its neighbours cannot be found: {say.escaped(reply.error)}</p>')
     elif reply.answer is not None:

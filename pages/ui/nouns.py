@@ -1,6 +1,6 @@
-"""What one point of the data is called: pictures are pictures, rows of a table are rows. The one place that knows.
+"""What one point of the data is called: "picture", or "row" for a table.
 
-A page says what it is about with :func:`use`; texts are written for pictures and go through :func:`spoken`.
+A page sets the noun with :func:`use`; texts are written for pictures and go through :func:`spoken`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOST = 400
 
 
 def use(recipe: Mapping[str, Any] | None) -> None:
-    """Call points what they are in this recipe's data set."""
+    """Set the noun of points to that of this recipe's data set."""
     key = str(recipe["dataset"].get("key")) if recipe is not None else ""
     st.session_state[_NOUN] = "row" if tabular(key) else "picture"
 
@@ -41,16 +41,16 @@ def tabular(key: str) -> bool:
 
 
 def spoken(text: str) -> str:
-    """Return a text that is written for pictures as it is for what the page is about."""
+    """Return a text that is written for pictures in the noun of the page."""
     if st.session_state.get(_NOUN) != "row":
         return text
     for phrase, instead in _PHRASES.items():
         text = text.replace(phrase, instead)
-    return _PICTURE.sub(lambda found: ("R" if found[1] == "P" else "r") + "ow" + "s" * found[0].endswith("s"), text)
+    return _PICTURE.sub(lambda match: ("R" if match[1] == "P" else "r") + "ow" + "s" * match[0].endswith("s"), text)
 
 
 def lines(images: Pictures | None, point: int) -> list[str]:
-    """Return what stands on a tile in place of a picture: a row's three most unusual cells, nothing for a picture."""
+    """Return the lines on a tile without a picture: a row's three most unusual cells, nothing for a picture."""
     if images is None or not images.data.tabular:
         return []
     return [cell.text for cell in rows.unusual(images.data, point)]
@@ -58,13 +58,13 @@ def lines(images: Pictures | None, point: int) -> list[str]:
 
 def row(data: ImageData, point: int) -> str:
     """Return a row as an HTML table, the most unusual cells first."""
-    found = sorted(rows.cells(data, point), key=lambda cell: -cell.rank)
+    cells = sorted(rows.cells(data, point), key=lambda cell: -cell.rank)
     listed = "".join(
         f"<tr><th scope='row'>{say.escaped(cell.name)}</th><td>{say.escaped(cell.value)}</td>"
         f"<td>{say.escaped(cell.usual)}</td><td>{say.escaped(_apart(cell))}</td></tr>"
-        for cell in found[:_MOST]
+        for cell in cells[:_MOST]
     )
-    more = f" The first {_MOST} of {len(found):,}." if len(found) > _MOST else ""
+    more = f" The first {_MOST} of {len(cells):,}." if len(cells) > _MOST else ""
     return (
         '<div class="fs-row" tabindex="0" role="region" aria-label="The values of this row"><table><thead><tr>'
         "<th>column</th><th>value</th><th>usual</th><th>apart</th></tr></thead>"

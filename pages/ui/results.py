@@ -34,12 +34,12 @@ class Result:
 
     @property
     def scores(self) -> Scores:
-        """What every metric says, in the convention that was asked for."""
+        """The scores of every metric, in the run's convention."""
         return Scores.from_json(self.payload["scores"])
 
     @property
     def convention(self) -> str:
-        """The KLOM convention that was asked for."""
+        """The run's KLOM convention."""
         return self.scores.convention
 
     @property
@@ -61,11 +61,11 @@ class Result:
         Raises:
             StoreError: as :meth:`arrays`.
         """
-        found, other = self.arrays(), "" if convention == self.convention else "_other"
-        return found[f"klom{other}"], found[f"floor{other}"]
+        arrays, other = self.arrays(), "" if convention == self.convention else "_other"
+        return arrays[f"klom{other}"], arrays[f"floor{other}"]
 
     def scores_in(self, convention: str) -> Scores:
-        """Return what every metric says in a convention; one that was not asked for has no intervals.
+        """Return the scores of every metric in a convention; only the run's own has intervals.
 
         Raises:
             StoreError: as :meth:`arrays`.
@@ -139,8 +139,8 @@ class Result:
         for part in self._parts("unlearned"):
             names = ("trajectory", "trajectory_points", "trajectory_seen")
             parts.append({**{n: part.array(n) for n in names}, "models": len(part.array("margins"))})
-        found = trajectory.averaged(parts, point)
-        return None if found is None else trajectory.Track(self.method, self.name, *found)
+        way = trajectory.averaged(parts, point)
+        return None if way is None else trajectory.Track(self.method, self.name, *way)
 
     def by_size(self, convention: str) -> pd.DataFrame:
         """Return KLOM and floor with fewer of the models, as :func:`engine.views.enough.frame` does.
@@ -228,7 +228,7 @@ def results(run: RunRow) -> list[Result]:
 
 
 def table(measured: Sequence[Result]) -> pd.DataFrame:
-    """Return the headline's table of these results, in the convention that was asked for."""
+    """Return the headline's table of these results, in the run's convention."""
     return headline.frame([(r.method, r.name, r.scores) for r in measured], {r.method: r.facts for r in measured})
 
 

@@ -27,9 +27,9 @@ def chosen() -> tuple[RunRow | None, str]:
 
     The URL decides; without one the run last looked at, else the newest.
     """
-    asked = st.query_params.get("run") or st.session_state.get("run", "")
-    if asked:
-        row = find(asked)
+    run_id = st.query_params.get("run") or st.session_state.get("run", "")
+    if run_id:
+        row = find(run_id)
         if row is None:
             st.session_state.pop("run", None)
             return None, "This link names a run that is not in this store. It may have been deleted."
@@ -58,21 +58,21 @@ def start(recipe: Mapping[str, Any]) -> str:
 
     A sequence of requests is a run for each, in order; the id is that of the first that is not over, else the last's.
     """
-    asked = [one.to_json() for one in Recipe.from_json(recipe).sequence()[:-1]] + [dict(recipe)]
+    recipes = [one.to_json() for one in Recipe.from_json(recipe).sequence()[:-1]] + [dict(recipe)]
     known = {
         digest(row.recipe): row
         for row in reversed(workspace.queue().runs())
         if row.status in ("done", "running", "queued") and not row.cancel
     }
     waiting = ""
-    for number, one in enumerate(asked, start=1):
+    for number, one in enumerate(recipes, start=1):
         row = known.get(digest(one))
         if row is not None and row.over:
             last = row.id
             continue
         label = say.label(workspace.words(), one)
-        if len(asked) > 1:
-            label += f", request {number} of {len(asked)}"
+        if len(recipes) > 1:
+            label += f", request {number} of {len(recipes)}"
         last = row.id if row is not None else workspace.queue().submit(one, session=workspace.session(), label=label)
         waiting = waiting or last
     return waiting or last

@@ -70,12 +70,12 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def job(text: str, names: Mapping[str, str]) -> str:
-    """Return what a job says it does with methods by ``names`` and models counted from 1, without its details.
+    """Return a job's text with methods by ``names`` and models counted from 1, without its details.
 
     "unlearning with scrub, models 00020-00040: step 3 of 9" becomes "unlearning with SCRUB, models 21 to 40".
     """
-    counted = _PART.sub(lambda found: f"{int(found[1]) + 1} to {int(found[2])}", text.split(": ")[0])
-    return _WORD.sub(lambda found: names.get(found[0], found[0]), counted)
+    counted = _PART.sub(lambda match: f"{int(match[1]) + 1} to {int(match[2])}", text.split(": ")[0])
+    return _WORD.sub(lambda match: names.get(match[0], match[0]), counted)
 
 
 def card_name(words: Mapping[str, Any], group: str, key: str) -> str:
@@ -86,7 +86,7 @@ def card_name(words: Mapping[str, Any], group: str, key: str) -> str:
 def method_names(words: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, str]:
     """Return the name of each method of a recipe by its id, in the recipe's order.
 
-    A method that is listed more than once also says what sets it apart: "Partial retrain, share 0.2".
+    The name of a method that is listed more than once ends in what differs: "Partial retrain, share 0.2".
     """
     read = Recipe.from_json(recipe)
     named = {}
@@ -127,8 +127,8 @@ def named(text: str) -> str:
     if not _UPLOAD.search(text):
         return text
 
-    def name(found: re.Match[str]) -> str:
-        upload = workspace.shelf().upload(found[1])
+    def name(match: re.Match[str]) -> str:
+        upload = workspace.shelf().upload(match[1])
         return "the upload" if upload is None else upload.name
 
     return _UPLOAD.sub(name, text.replace(f"{workspace.store().uploads}/", ""))

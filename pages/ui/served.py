@@ -1,4 +1,4 @@
-"""Larger data for a component: put where the browser fetches them once, so that a page's runs need not carry them."""
+"""Larger data for a component: served at an address, so that the browser fetches them once and not in every run."""
 
 from __future__ import annotations
 

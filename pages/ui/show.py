@@ -57,18 +57,18 @@ def chart(draw: partial[go.Figure], key: str, *, on_click: Callable[[Any], None]
 
 
 def picture(draw: partial[go.Figure], key: str, *, alt: str) -> None:
-    """Draw a figure that is mostly an image; not shared, because its table does not tell it from another."""
+    """Draw a figure that is mostly an image; not shared, because its table does not identify it."""
     st.plotly_chart(draw(frame.colours()), theme=None, key=key, config=dict(CHART_CONFIG), alt=alt)
 
 
 def _content(draw: partial[go.Figure]) -> str:
-    """Return a hash of all that decides how a figure looks but its colours."""
-    found = hashlib.blake2b(digest_size=16)
-    found.update(f"{draw.func.__module__}.{draw.func.__qualname__} {sorted(draw.keywords.items())}".encode())
+    """Return a hash of everything that determines a figure except its colours."""
+    hasher = hashlib.blake2b(digest_size=16)
+    hasher.update(f"{draw.func.__module__}.{draw.func.__qualname__} {sorted(draw.keywords.items())}".encode())
     for table in draw.args:
-        found.update(f"{list(table.columns)} {len(table)}".encode())
-        found.update(pd.util.hash_pandas_object(table).to_numpy().tobytes())
-    return found.hexdigest()
+        hasher.update(f"{list(table.columns)} {len(table)}".encode())
+        hasher.update(pd.util.hash_pandas_object(table).to_numpy().tobytes())
+    return hasher.hexdigest()
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)
@@ -99,7 +99,7 @@ def behind(
     columns: dict[str, Any] | None = None,
     order: list[str] | None = None,
 ) -> None:
-    """Offer what lies behind a figure in one quiet row: how to read it, its table, and both downloads.
+    """Draw one row below a figure: how to read it, its table, and both downloads.
 
     ``meanings`` are the view's columns, whose headings explain themselves in the table; ``columns`` says how some of
     them are written there.

@@ -1,4 +1,4 @@
-"""What every page stands on: the store, the queue, the compute process and the catalogue, opened once per server."""
+"""What every page uses: the store, the queue, the compute process and the catalogue, opened once per server."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ export default function ({ data }) {
 )
 
 IDLE_EXIT = 600.0
-"""Seconds without work after which the compute process gives its memory back; the next visit starts it again."""
+"""Seconds without work after which the compute process exits; the next visit starts it again."""
 
 
 @dataclass
 class Keeper:
-    """Sees to it that a compute process serves the store while anybody looks; shared by all sessions of a server."""
+    """Keeps a compute process running for the store while a page is open; shared by all sessions of a server."""
 
     store: Store
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -46,7 +46,7 @@ class Keeper:
     process: Popen[bytes] | None = None
 
     def ensure(self, *, every: float = 5.0) -> None:
-        """Start the compute process unless one runs; looks at most once in ``every`` seconds."""
+        """Start the compute process unless one runs; checks at most once in ``every`` seconds."""
         with self.lock:
             if time.monotonic() - self.checked < every:
                 return
@@ -66,12 +66,12 @@ def store() -> Store:
 
 
 def queue() -> Queue:
-    """Return the queue of the store, whose log the server keeps open: a page asks it twenty times."""
+    """Return the queue of the store, whose log the server keeps open: a page reads it some twenty times."""
     return _queue(str(default_store()))[0]
 
 
 def keeper() -> Keeper:
-    """Return the one who keeps the compute process alive."""
+    """Return the object that keeps the compute process alive."""
     return _keeper(str(default_store()))
 
 
@@ -105,7 +105,7 @@ def disk_use() -> tuple[int, int]:
 
 
 def forget_disk_use() -> None:
-    """Have :func:`disk_use` look anew: something was deleted."""
+    """Drop the cached :func:`disk_use` after something was deleted."""
     _disk.clear()
 
 
@@ -115,9 +115,9 @@ def shelf() -> Shelf:
 
 
 def visitor() -> str:
-    """Return who this is, 32 hex digits: from the browser's cookie, else made up now and kept by :func:`remember`.
+    """Return the visitor's id, 32 hex digits: from the browser's cookie, else a new one, stored by :func:`remember`.
 
-    It is no secret that protects anything: it says whose turn it is, what was set up last, and whose uploads to list.
+    It is not a secret: it decides the turn in the queue, the setup to open and the uploads to list.
     """
     if "visitor" not in st.session_state:
         known = str(st.context.cookies.get(_COOKIE, ""))
@@ -132,7 +132,7 @@ def remember() -> None:
 
 
 def session() -> str:
-    """Return whose turn it is in the queue: visitors are served in turn."""
+    """Return the queue's session of this visitor: visitors are served in turn."""
     return visitor()
 
 

@@ -19,11 +19,11 @@ from pages.ui.controls import switch
 from pages.unlearn import curves, parts
 
 
-def asked() -> tuple[list[RunRow], list[str]]:
+def selected() -> tuple[list[RunRow], list[str]]:
     """Return the runs the URL asks to compare, at most five, each once, and the ids that name no run."""
     ids = list(dict.fromkeys(filter(None, st.query_params.get("compare", "").split(","))))[: view.MOST]
-    found = {run_id: runs.find(run_id) for run_id in ids}
-    return [row for row in found.values() if row is not None], [run_id for run_id, row in found.items() if row is None]
+    by_id = {run_id: runs.find(run_id) for run_id in ids}
+    return [row for row in by_id.values() if row is not None], [run_id for run_id, row in by_id.items() if row is None]
 
 
 def page(rows: Sequence[RunRow], missing: Sequence[str]) -> None:
@@ -108,8 +108,8 @@ def differences(rows: Sequence[RunRow], letters: Mapping[str, str]) -> pd.DataFr
         _, key, *number = part.split(":")
         return say.card_name(words, "methods", key) + (f", variant {number[0]}" if number else "")
 
-    found = [(setting(p, s), title(p)) for p, s in zip(table["part"], table["setting"], strict=True)]
-    table["setting"], table["part"] = [s for s, _ in found], [p for _, p in found]
+    titles = [(setting(p, s), title(p)) for p, s in zip(table["part"], table["setting"], strict=True)]
+    table["setting"], table["part"] = [s for s, _ in titles], [p for _, p in titles]
     for row in rows:
         table[letters[row.id]] = [say.named(str(value)) for value in table[letters[row.id]]]
     return table

@@ -1,4 +1,4 @@
-"""What a method makes on its way, such as UNSIR's noise: made again by the compute process when somebody asks."""
+"""What a method makes on its way, such as UNSIR's noise: made again by the compute process on request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _one(run: RunRow, method: str, name: str, what: str) -> None:
         st.button(f"Show {what} ({name})", key=f"show-{key}", on_click=st.query_params.update, args=({"made": method},))
         return
     st.button(f"Hide {what}", key=f"hide-{key}", type="tertiary", on_click=st.query_params.pop, args=("made",))
-    reply = asking.ask(analysis.request({"key": "exhibit"}, run.recipe, method=method), key=f"{key}-{run.id}")
+    reply = asking.ask(analysis.question({"key": "exhibit"}, run.recipe, method=method), key=f"{key}-{run.id}")
     if reply.error:
         st.warning(f"{say.plain(name)}: {say.plain(say.sentence(reply.error))}")
     elif reply.answer is None:

@@ -1,4 +1,4 @@
-"""The methods of the setup at hand: which, each with a form made from its knobs, and further variants of the same."""
+"""The methods of the current setup: each with a form made from its knobs, and further variants of the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VARIANTS = 4
 
 
 def form() -> list[dict[str, Any]]:
-    """Draw the picker and one form per method, keep what they say in the draft, and return it."""
+    """Draw the picker and one form per method, store their content in the draft, and return it."""
     words = workspace.words()
     entries = {entry["key"]: entry for entry in words["methods"]}
     rows = _rows(entries)
@@ -65,7 +65,7 @@ def _sweep(entry: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
     with st.container(key=f"card-sweep-{rows[0]['id']}", gap="xsmall"):
         sweep_form.many(entry, [row["values"] for row in rows])
         _doubt(entry["card"])
-        misfits.said(entry["key"], draft.current(), place=rows[0]["id"])
+        misfits.explain(entry["key"], draft.current(), place=rows[0]["id"])
         with st.container(horizontal=True, gap="small"):
             st.button("Keep the first only", key=f"first-{rows[0]['id']}", type="tertiary", on_click=keep, args=(1,))
             st.button("Remove all", key=f"none-{rows[0]['id']}", type="tertiary", on_click=keep, args=(0,))
@@ -87,10 +87,10 @@ def _rows(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     A row's values are what its widgets began with: a new id gives new widgets.
     """
-    wanted = [dict(method) for method in draft.current()["methods"] if method.get("key") in entries]
+    methods = [dict(method) for method in draft.current()["methods"] if method.get("key") in entries]
     rows = st.session_state.get(_ROWS)
-    if rows is None or _pick_key() not in st.session_state or st.session_state.get(_SEEN) != digest(wanted):
-        rows = [_row(method["key"], knobs.known(entries[method["key"]]["fields"], method)) for method in wanted]
+    if rows is None or _pick_key() not in st.session_state or st.session_state.get(_SEEN) != digest(methods):
+        rows = [_row(method["key"], knobs.known(entries[method["key"]]["fields"], method)) for method in methods]
         st.session_state[_ROWS] = rows
         st.session_state["method-pick"] = st.session_state.get("method-pick", 0) + 1
         st.session_state[_pick_key()] = list(dict.fromkeys(row["key"] for row in rows))
@@ -107,7 +107,7 @@ def _pick_key() -> str:
 
 
 def _changed(rows: list[dict[str, Any]]) -> None:
-    """Take over rows that a button changed, and keep them in the draft at once."""
+    """Take over rows that a button changed, and store them in the draft at once."""
     latest: Mapping[int, dict[str, Any]] = st.session_state.get(_LATEST, {})
     methods = [{"key": row["key"], **latest.get(row["id"], row["values"])} for row in rows]
     st.session_state[_ROWS] = rows
@@ -118,11 +118,11 @@ def _changed(rows: list[dict[str, Any]]) -> None:
 def _picker(entries: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
     def picked() -> None:
         chosen = list(st.session_state[_pick_key()])
-        kept = [row for row in st.session_state[_ROWS] if row["key"] in chosen]
-        known = {row["key"] for row in kept}
-        kept += [_row(key, knobs.known(entries[key]["fields"], {})) for key in chosen if key not in known]
+        chosen_rows = [row for row in st.session_state[_ROWS] if row["key"] in chosen]
+        known = {row["key"] for row in chosen_rows}
+        chosen_rows += [_row(key, knobs.known(entries[key]["fields"], {})) for key in chosen if key not in known]
         order = list(entries)
-        _changed(sorted(kept, key=lambda row: order.index(row["key"])))
+        _changed(sorted(chosen_rows, key=lambda row: order.index(row["key"])))
 
     with st.container(horizontal=True, vertical_alignment="center", key="pick"):
         st.pills(
@@ -155,28 +155,28 @@ def _method(entry: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
             f'<p class="fs-small">{say.escaped("; ".join(facts))}.</p></div>'
         )
         _doubt(card)
-        misfits.said(entry["key"], draft.current(), place=row["id"])
+        misfits.explain(entry["key"], draft.current(), place=row["id"])
         values = knobs.form(
             fields, f"m{row['id']}", advanced=row["advanced"], columns=_COLUMNS, defaults=row["values"], linked=False
         )
         _leak(card, values)
         hidden = [f for f in fields if f["advanced"] and not row["advanced"] and values[f["name"]] != f["default"]]
         if hidden:
-            told = ", ".join(f"{f['label']} {values[f['name']]}" for f in hidden)
-            st.html(f'<p class="fs-small strong">Also changed: {say.escaped(told)}</p>')
+            settings = ", ".join(f"{f['label']} {values[f['name']]}" for f in hidden)
+            st.html(f'<p class="fs-small strong">Also changed: {say.escaped(settings)}</p>')
         _acts(entry, row, changed=any(values[f["name"]] != f["default"] for f in fields))
     return values
 
 
 def _doubt(card: Mapping[str, Any]) -> None:
-    """Say that a method's paper makes no claim about the setup at hand."""
+    """Draw a warning when a method's paper makes no claim about the current setup."""
     if doubt := off_label(card["claims"], {**draft.current(), "before": draft.then()}):
-        said = f"{doubt} You may still run it."
-        st.html(f'<p class="fs-small"><span class="fs-dot bad"></span>{say.escaped(said)}</p>')
+        sentence = f"{doubt} You may still run it."
+        st.html(f'<p class="fs-small"><span class="fs-dot bad"></span>{say.escaped(sentence)}</p>')
 
 
 def _leak(card: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Say what a learned unlearner has itself seen of the training pictures."""
+    """Draw which training pictures a learned unlearner has itself seen."""
     if "lesson" in card["reads"]:
         st.html(f'<p class="fs-small">{say.escaped(leakage.warning(values))}</p>')
 
@@ -215,8 +215,8 @@ def _acts(entry: Mapping[str, Any], row: Mapping[str, Any], *, changed: bool) ->
             label = "Fewer settings" if row["advanced"] else "All settings"
             st.button(label, key=f"fold-{number}", type="tertiary", on_click=fold)
         if fields:
-            said = "The same method again, to run with other settings beside it."
-            st.button("Add a variant", key=f"variant-{number}", type="tertiary", on_click=variant, help=said)
+            hint = "The same method again, to run with other settings beside it."
+            st.button("Add a variant", key=f"variant-{number}", type="tertiary", on_click=variant, help=hint)
             sweep_form.popover(entry, number, sweep)
         if changed:
             st.button("Reset", key=f"reset-{number}", type="tertiary", on_click=reset, help="Back to the defaults.")
@@ -234,8 +234,8 @@ def _copy() -> None:
         names = {row.id: f"{row.label} · {say.ago(row.created)}" for row in others}
         picked = st.selectbox("Run", list(names), format_func=lambda key: names[key], key="copy-run")
         chosen = next(row for row in others if row.id == picked)
-        told = "; ".join(say.method_names(workspace.words(), chosen.recipe).values())
-        st.html(f'<p class="fs-small">{say.escaped(told)}</p>')
+        summary = "; ".join(say.method_names(workspace.words(), chosen.recipe).values())
+        st.html(f'<p class="fs-small">{say.escaped(summary)}</p>')
 
         def methods() -> None:
             draft.update(methods=[dict(method) for method in chosen.recipe["methods"]])

@@ -1,4 +1,4 @@
-"""Methods that cannot work on the networks being set up: said beside them before the press, with what would help."""
+"""Methods that cannot work on the networks being set up: on their cards before a run, why and what would help."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pages.ui import asking, draft, knobs, say, workspace
 
 
 def known(setup: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    """Return the methods that do not fit, by key, each with ``why`` and ``remedy``; none until the engine has said."""
+    """Return the methods that do not fit, by key, each with ``why`` and ``remedy``; none before the engine's answer."""
     reply = _ask(setup)
     return reply.answer["misfits"] if reply.ready and reply.answer else {}
 
 
 def wait(setup: Mapping[str, Any]) -> None:
-    """Have the page run again when the engine has said; draws nothing to look at."""
+    """Have the page run again when the engine has answered; draws nothing to look at."""
     reply = _ask(setup)
     if reply.answer is None and not reply.withdrawn:
         st.fragment(run_every=asking.EVERY)(_wait)(reply.id)
@@ -25,29 +25,29 @@ def wait(setup: Mapping[str, Any]) -> None:
 
 def others(entries: Mapping[str, Any], picked: Collection[str], setup: Mapping[str, Any]) -> None:
     """Say in one line which methods that are not picked would not run."""
-    found = known(setup)
-    names = [entry["card"]["name"] for key, entry in entries.items() if key in found and key not in picked]
+    misfits = known(setup)
+    names = [entry["card"]["name"] for key, entry in entries.items() if key in misfits and key not in picked]
     if names:
-        told = f"Not for networks trained like these: {', '.join(names)}. Pick one to see why."
-        st.html(f'<p class="fs-small">{say.escaped(told)}</p>')
+        sentence = f"Not for networks trained like these: {', '.join(names)}. Pick one to see why."
+        st.html(f'<p class="fs-small">{say.escaped(sentence)}</p>')
 
 
-def said(key: str, setup: Mapping[str, Any], *, place: int) -> None:
+def explain(key: str, setup: Mapping[str, Any], *, place: int) -> None:
     """Say on a method's card why it cannot run, and offer to train the networks as it needs them."""
-    found = known(setup).get(key)
-    if not found:
+    misfit = known(setup).get(key)
+    if not misfit:
         return
-    st.html(line(found["why"]))
+    st.html(line(misfit["why"]))
     fields = workspace.words()["training"]
     now = knobs.known(fields, setup["training"])
-    changed = {name: value for name, value in found["remedy"].items() if now.get(name) != value}
+    changed = {name: value for name, value in misfit["remedy"].items() if now.get(name) != value}
     remedy = [f"{f['label']} to {changed[f['name']]}" for f in fields if f["name"] in changed]
     if remedy:
         st.button(
             f"Set {' and '.join(remedy)}",
             key=f"remedy-{place}",
             on_click=_remedy,
-            args=(found["remedy"],),
+            args=(misfit["remedy"],),
             help="For every method of this run: originals and oracles are trained alike.",
         )
 
@@ -58,8 +58,8 @@ def line(why: str) -> str:
 
 
 def _ask(setup: Mapping[str, Any]) -> asking.Reply:
-    request = {"kind": "misfits", "model": dict(setup["model"]), "training": dict(setup["training"])}
-    return asking.ask(request, key="misfits")
+    question = {"kind": "misfits", "model": dict(setup["model"]), "training": dict(setup["training"])}
+    return asking.ask(question, key="misfits")
 
 
 def _remedy(settings: Mapping[str, Any]) -> None:

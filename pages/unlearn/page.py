@@ -6,10 +6,10 @@ from pages.start import choices, estimate
 from pages.ui import draft, frame, runs
 from pages.unlearn import compare, exhibit, forms, parts, requests, run_table, sequence
 
-asked = st.query_params.get("run", "")
-run = runs.find(asked) if asked else None
+run_id = st.query_params.get("run", "")
+run = runs.find(run_id) if run_id else None
 if "compare" in st.query_params:
-    rows, missing = compare.asked()
+    rows, missing = compare.selected()
     frame.line(rows[0].recipe if rows else None)
     compare.page(rows, missing)
 elif run is not None:
@@ -25,7 +25,7 @@ elif run is not None:
 else:
     setup = draft.current()
     frame.line({**setup, "then": draft.then()})
-    parts.setting_up(missing=bool(asked))
+    parts.setting_up(missing=bool(run_id))
     further, problem = requests.form(setup)
     methods = forms.form()
     recipe, reason = draft.complete({**setup, "methods": methods, "then": further})

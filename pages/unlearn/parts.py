@@ -27,7 +27,7 @@ _MOST = 14
 
 
 def heading(run: RunRow) -> None:
-    """Write what the run is, and the ways on from here."""
+    """Draw the run's title and links to its other pages."""
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute", key="run-head"):
         st.title("Unlearn", anchor=False)
         with st.container(horizontal=True, vertical_alignment="center", width="content", gap="small"):
@@ -50,7 +50,7 @@ def leave() -> None:
 def watch(run: RunRow) -> None:
     """Show the run, ticking until it is over.
 
-    What comes and goes has a place of its own, so that the chart below stays the same one and keeps its zoom.
+    Temporary parts have a container of their own, so that the chart below stays the same one and keeps its zoom.
     """
     with st.container(key="ending", gap="xsmall"):
         ending(run)
@@ -59,7 +59,7 @@ def watch(run: RunRow) -> None:
 
 
 def ending(run: RunRow) -> None:
-    """Say in plain words how a run ended when it did not end well, and which methods stopped on the way."""
+    """Draw how a run ended when it did not finish, and which methods stopped on the way."""
     if run.status == "failed":
         st.error(f"This run failed: {say.plain(say.sentence(run.error or 'it did not say why'))}")
     elif run.status == "cancelled":
@@ -78,8 +78,8 @@ def _tick(run_id: str, was_over: bool, source: str) -> None:
         if not run.over:
             workspace.keeper().ensure()
             _progress(run)
-    found, version = measured(run)
-    if found.empty:
+    table, version = measured(run)
+    if table.empty:
         if not run.over:
             st.html(
                 '<p class="fs-lead">Originals and oracles are trained first; the first curves appear when the '
@@ -89,24 +89,24 @@ def _tick(run_id: str, was_over: bool, source: str) -> None:
             st.html('<p class="fs-lead">Nothing was measured on the way.</p>')
         return
     show.heading(view.CARD)
-    ways, now = view.ways(found), standing.now(found)
+    ways, now = view.ways(table), standing.now(table)
     _summary(run, ways, now)
     with st.container(horizontal=True, vertical_alignment="center", key="curve-switches"):
         shown = switch("Quantity", list(SHOWN), key="curve", default="margin", name=lambda key: SHOWN[key])
         axis = switch("Along", list(view.AXES), key="along", default="step", name=lambda key: view.AXES[key])
     quantities = tuple(view.QUANTITIES) if shown == "all" else (shown,)
-    figure = drawn(run, found, version, quantities, axis, dark=frame.colours().dark)
+    figure = drawn(run, table, version, quantities, axis, dark=frame.colours().dark)
     with st.container(key="curves"):
-        curves.draw(figure, plotly_js=source, key="curves-chart", alt=alt(run, found, quantities))
+        curves.draw(figure, plotly_js=source, key="curves-chart", alt=alt(run, table, quantities))
 
     def draw(colours: Look) -> go.Figure:
         return view.figure(
-            standing.nearest(found, _MOST), colours, quantities=quantities, axis=axis, shades=shades(run)
+            standing.nearest(table, _MOST), colours, quantities=quantities, axis=axis, shades=shades(run)
         )
 
     subject = ", ".join(say.subject(workspace.words(), run.recipe).values())
-    table = found.drop(columns=["starts", "reference"])
-    show.behind(view.CARD, "curves", table, draw, subject=subject, meanings=view.COLUMNS)
+    listed = table.drop(columns=["starts", "reference"])
+    show.behind(view.CARD, "curves", listed, draw, subject=subject, meanings=view.COLUMNS)
     _took(run, now)
 
 
@@ -122,9 +122,9 @@ def _summary(run: RunRow, ways: pd.DataFrame, now: pd.DataFrame) -> None:
     )
 
 
-def alt(run: RunRow, found: pd.DataFrame, quantities: Sequence[str]) -> str:
-    """Say in words what the chart shows."""
-    names = ", ".join(dict.fromkeys(view.ways(found)["name"])) or "no method yet"
+def alt(run: RunRow, table: pd.DataFrame, quantities: Sequence[str]) -> str:
+    """Return the chart's alternative text."""
+    names = ", ".join(dict.fromkeys(view.ways(table)["name"])) or "no method yet"
     what = ", ".join(view.QUANTITIES[q].lower() for q in quantities)
     return f"Curves of {what} on forget, retain and test set for {names}. {run.label}. Escape shows all."
 
@@ -154,8 +154,8 @@ def _took(run: RunRow, now: pd.DataFrame) -> None:
     if table.empty:
         return
     percent = {
-        name: st.column_config.NumberColumn(title, format="%.1f%%", help=nouns.spoken(said))
-        for name, title, said in (
+        name: st.column_config.NumberColumn(title, format="%.1f%%", help=nouns.spoken(meaning))
+        for name, title, meaning in (
             ("compute", "Compute", "Work so far as a share of retraining from scratch."),
             ("time", "Time", "Time so far as a share of retraining as many networks on this computer."),
             ("forget", "Forget set", "Accuracy on the pictures to be forgotten."),
@@ -196,17 +196,17 @@ def took(run: RunRow, now: pd.DataFrame) -> pd.DataFrame:
         state, at = states.get(method), here.get(method)
         share = state["done"] / state["total"] if state and state["total"] else 0.0
         if state and state["stopped"]:
-            said = "stopped"
+            status = "stopped"
         elif run.over:
-            said = run.status if share < 1 or at is None else "done"
+            status = run.status if share < 1 or at is None else "done"
         elif at is None:
-            said = "waiting"
+            status = "waiting"
         else:
-            said = "done" if share >= 1 else f"step {int(at['step'])} of {int(at['total'])}"
+            status = "done" if share >= 1 else f"step {int(at['step'])} of {int(at['total'])}"
         rows.append(
             {
                 "method": name,
-                "state": said,
+                "state": status,
                 "done": share,
                 "compute": 100 * at["share"] if at else math.nan,
                 "time": 100 * at["time_share"] if at else math.nan,
@@ -218,9 +218,9 @@ def took(run: RunRow, now: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(run: RunRow) -> tuple[pd.DataFrame, str]:
-    """Return what a run measured on the way and a text that changes with it; all sessions share one look a second."""
+    """Return what a run measured on the way and a text that changes with it; all sessions share one read a second."""
     path = str(default_store())
-    rows = _kept(path, run.id) if run.over else _fresh(path, run.id)
+    rows = _finished(path, run.id) if run.over else _fresh(path, run.id)
     version = digest([[row.method_id, row.chunk, len(row.frames)] for row in rows])
     names = say.method_names(workspace.words(), run.recipe)
     return _gathered(path, run.id, version, rows, names, say.method_facts(workspace.words(), run.recipe)), version
@@ -232,7 +232,7 @@ def _fresh(store_path: str, run_id: str) -> list[FramesRow]:  # noqa: ARG001 - p
 
 
 @st.cache_resource(ttl=20, max_entries=64, show_spinner=False)
-def _kept(store_path: str, run_id: str) -> list[FramesRow]:  # noqa: ARG001
+def _finished(store_path: str, run_id: str) -> list[FramesRow]:  # noqa: ARG001
     return workspace.queue().frames(run_id)
 
 
@@ -249,10 +249,10 @@ def _gathered(
 
 
 def drawn(
-    run: RunRow, found: pd.DataFrame, version: str, quantities: tuple[str, ...], axis: str, *, dark: bool
+    run: RunRow, table: pd.DataFrame, version: str, quantities: tuple[str, ...], axis: str, *, dark: bool
 ) -> go.Figure:
-    """Return the figure of a run, shared by all sessions that look at the same."""
-    return _drawn(str(default_store()), run.id, version, quantities, axis, dark, found, shades(run))
+    """Return the figure of a run, shared by all sessions that show it."""
+    return _drawn(str(default_store()), run.id, version, quantities, axis, dark, table, shades(run))
 
 
 def shades(run: RunRow) -> dict[str, int]:
@@ -268,11 +268,11 @@ def _drawn(
     quantities: tuple[str, ...],
     axis: str,
     dark: bool,
-    _found: pd.DataFrame,
+    _table: pd.DataFrame,
     _shades: dict[str, int],
 ) -> go.Figure:
     return view.figure(
-        standing.nearest(_found, _MOST),
+        standing.nearest(_table, _MOST),
         look(dark=dark),
         quantities=quantities,
         axis=axis,
@@ -283,11 +283,11 @@ def _drawn(
 
 def closer(run: RunRow) -> None:
     """Offer to look at one picture once something is measured: the forget set's first one unless another is named."""
-    found = results.results(run)
-    images = workspace.pictures(found[0].data_hash) if found else None
-    if not found or images is None:
+    shown = results.results(run)
+    images = workspace.pictures(shown[0].data_hash) if shown else None
+    if not shown or images is None:
         return
-    forget = found[0].removed()[0].tolist()
+    forget = shown[0].removed()[0].tolist()
     with st.container(horizontal=True, vertical_alignment="bottom", key="closer"):
         number = st.number_input(
             nouns.spoken("One picture on its way"),
@@ -301,16 +301,16 @@ def closer(run: RunRow) -> None:
             + f"Forgotten here: {_some(forget)}.",
         )
         st.button("Look closer", key="closer-go", on_click=inspector.pick, args=(int(number),))
-    inspector.linked(run, found[0].data_hash)
+    inspector.linked(run, shown[0].data_hash)
 
 
 def _some(numbers: Sequence[int]) -> str:
-    said = ", ".join(str(number) for number in numbers[:12])
-    return f"{said} and {len(numbers) - 12:,} more" if len(numbers) > 12 else said
+    listed = ", ".join(str(number) for number in numbers[:12])
+    return f"{listed} and {len(numbers) - 12:,} more" if len(numbers) > 12 else listed
 
 
 def setting_up(*, missing: bool) -> None:
-    """Write what a visitor can do here, and the ways to change what the methods work on."""
+    """Draw what the page is for, and the ways to change what the methods work on."""
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute", key="run-head"):
         st.title("Unlearn", anchor=False)
         with st.container(horizontal=True, vertical_alignment="center", width="content", gap="small"):

@@ -1,4 +1,4 @@
-"""Which requests are made, one after another: the list on the Unlearn page, and ways to put more into it."""
+"""The requests of a setup in their order: the list on the Unlearn page, and ways to add to it."""
 
 from __future__ import annotations
 
@@ -23,82 +23,85 @@ Request = dict[str, Any]
 def form(setup: Mapping[str, Any]) -> tuple[list[Request], str]:
     """Draw the list of requests of a setup; return those after the first, and why they cannot be run ("" if they can).
 
-    What one changes is in the draft at once.
+    A change is in the draft at once.
     """
     further = draft.then()
-    asked: list[Request] = [dict(setup["forget"]), *further]
+    requests: list[Request] = [dict(setup["forget"]), *further]
     facts = choose_data.facts(setup["dataset"])
-    taken, problem = _taken(setup, asked, facts)
+    taken, problem = _taken(setup, requests, facts)
     with st.container(key="requests", gap="xsmall"):
         st.html('<p class="fs-step">To be forgotten</p>')
-        for place, one in enumerate(asked):
-            _row(asked, place, one, taken)
+        for place, one in enumerate(requests):
+            _row(requests, place, one, taken)
         if further:
             gone, train = sum(taken), facts["train"] if facts is not None else 0
-            left = f" {train - gone:,} of {train:,} pictures are left at the end." if len(taken) == len(asked) else ""
+            complete = len(taken) == len(requests)
+            left = f" {train - gone:,} of {train:,} pictures are left at the end." if complete else ""
             st.html(
-                f'<p class="fs-small">{say.count(len(asked), "run")}, one for each request: every method goes on from '
-                f"the networks that it left at the request before.{left}</p>"
+                f'<p class="fs-small">{say.count(len(requests), "run")}, one for each request: every method goes on '
+                f"from the networks that it left at the request before.{left}</p>"
             )
         if problem:
             st.html(
                 f'<p class="fs-small strong" role="alert"><span class="fs-dot bad"></span>{say.escaped(problem)}</p>'
             )
-        _more(asked, facts)
+        _more(requests, facts)
     return further, problem
 
 
 def _taken(
-    setup: Mapping[str, Any], asked: Sequence[Request], facts: Mapping[str, Any] | None
+    setup: Mapping[str, Any], requests: Sequence[Request], facts: Mapping[str, Any] | None
 ) -> tuple[list[int], str]:
     """Return how many pictures the first requests take, as far as it is known before a run, or what is wrong."""
     if facts is None:
         return [], ""
     try:
-        chosen = [make_selector(one) for one in asked]
+        chosen = [make_selector(one) for one in requests]
         labels = workspace.labels(facts["hash"], setup["dataset"])[: facts["train"]]
         name = say.dataset_name(workspace.words(), setup["dataset"])
         return sizes(chosen, labels, facts["classes"], name=name, seed=int(setup.get("seed", 0))), ""
     except BadSetting as error:
         return [], say.sentence(str(error))
     except StoreError:
-        return [], ""  # the pictures went away in this moment: the estimate below says so
+        return [], ""  # the pictures were deleted meanwhile: the estimate below says so
 
 
-def _row(asked: Sequence[Request], place: int, one: Request, taken: Sequence[int]) -> None:
-    said = say.count(taken[place], "picture") if place < len(taken) else ""
+def _row(requests: Sequence[Request], place: int, one: Request, taken: Sequence[int]) -> None:
+    count = say.count(taken[place], "picture") if place < len(taken) else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"request-{place}"):
-        number = f"{place + 1}. " if len(asked) > 1 else ""
+        number = f"{place + 1}. " if len(requests) > 1 else ""
         st.html(
             f'<p class="fs-small strong">{number}<b>{say.escaped(say.forget_name(one))}</b> '
-            f'<span class="fs-quiet">{said}</span></p>',
+            f'<span class="fs-quiet">{count}</span></p>',
             width="content",
         )
-        if len(asked) < 2:
+        if len(requests) < 2:
             return
         name = say.forget_name(one)
         if place > 0:
-            _button("Earlier", place, lambda: _put(_swapped(asked, place - 1)), f"Ask for {name} before the one above.")
-        if place < len(asked) - 1:
-            _button("Later", place, lambda: _put(_swapped(asked, place)), f"Ask for {name} after the one below.")
-        _button("Remove", place, lambda: _put([*asked[:place], *asked[place + 1 :]]), f"Do not ask for {name}.")
+            _button(
+                "Earlier", place, lambda: _put(_swapped(requests, place - 1)), f"Ask for {name} before the one above."
+            )
+        if place < len(requests) - 1:
+            _button("Later", place, lambda: _put(_swapped(requests, place)), f"Ask for {name} after the one below.")
+        _button("Remove", place, lambda: _put([*requests[:place], *requests[place + 1 :]]), f"Do not ask for {name}.")
 
 
-def _button(label: str, place: int, act: Callable[[], None], told: str) -> None:
-    st.button(label, key=f"request-{label.lower()}-{place}", type="tertiary", on_click=act, help=told)
+def _button(label: str, place: int, act: Callable[[], None], hint: str) -> None:
+    st.button(label, key=f"request-{label.lower()}-{place}", type="tertiary", on_click=act, help=hint)
 
 
-def _swapped(asked: Sequence[Request], place: int) -> list[Request]:
-    return [*asked[:place], asked[place + 1], asked[place], *asked[place + 2 :]]
+def _swapped(requests: Sequence[Request], place: int) -> list[Request]:
+    return [*requests[:place], requests[place + 1], requests[place], *requests[place + 2 :]]
 
 
-def _put(asked: Sequence[Request]) -> None:
+def _put(requests: Sequence[Request]) -> None:
     """Make these the requests of the setup."""
-    draft.update(forget=dict(asked[0]), then=[dict(one) for one in asked[1:]])
+    draft.update(forget=dict(requests[0]), then=[dict(one) for one in requests[1:]])
 
 
-def _more(asked: Sequence[Request], facts: Mapping[str, Any] | None) -> None:
-    room = MOST_REQUESTS - len(asked)
+def _more(requests: Sequence[Request], facts: Mapping[str, Any] | None) -> None:
+    room = MOST_REQUESTS - len(requests)
     with st.popover("Then forget", key="then", on_change="rerun") as menu:
         if not menu.open:
             return
@@ -106,12 +109,12 @@ def _more(asked: Sequence[Request], facts: Mapping[str, Any] | None) -> None:
             st.html('<p class="fs-small">The pictures are still being read; look again in a moment.</p>')
             return
         way = st.segmented_control("Way", _WAYS, default=_WAYS[0], required=True, key="then-way", wrap=True)
-        made = {_WAYS[0]: _classes, _WAYS[1]: _cycles, _WAYS[2]: _saved}[str(way)](asked, facts)
+        made = {_WAYS[0]: _classes, _WAYS[1]: _cycles, _WAYS[2]: _saved}[str(way)](requests, facts)
 
         def add(instead: bool) -> None:
-            _put(made if instead else [*asked, *made])
+            _put(made if instead else [*requests, *made])
             st.session_state["then"] = False
-            st.session_state.pop("then-classes", None)  # they are asked for now, and no longer on offer
+            st.session_state.pop("then-classes", None)  # they are requests now, and no longer on offer
 
         with st.container(horizontal=True):
             st.button("Add", key="then-add", type="primary", disabled=not 0 < len(made) <= room, on_click=add,
@@ -122,23 +125,23 @@ def _more(asked: Sequence[Request], facts: Mapping[str, Any] | None) -> None:
             st.html(f'<p class="fs-small strong">A sequence has at most {MOST_REQUESTS} requests.</p>')
 
 
-def _classes(asked: Sequence[Request], facts: Mapping[str, Any]) -> list[Request]:
+def _classes(requests: Sequence[Request], facts: Mapping[str, Any]) -> list[Request]:
     names = list(facts["classes"])
     # A name with a comma cannot stand in a list with commas; its number can.
-    told = [name if "," not in name and name == name.strip() else str(i) for i, name in enumerate(names)]
-    gone = {word for one in asked if one.get("key") == "class" for word in str(one.get("classes", "")).split(",")}
-    offered = [key for i, key in enumerate(told) if key not in gone and str(i) not in gone]
+    keys = [name if "," not in name and name == name.strip() else str(i) for i, name in enumerate(names)]
+    gone = {word for one in requests if one.get("key") == "class" for word in str(one.get("classes", "")).split(",")}
+    offered = [key for i, key in enumerate(keys) if key not in gone and str(i) not in gone]
     picked = st.multiselect(
         "Classes, one request each, in the order they are picked",
         offered,
-        format_func=lambda key: names[told.index(key)],
+        format_func=lambda key: names[keys.index(key)],
         key="then-classes",
         placeholder="Pick classes",
     )
     return [{"key": "class", "classes": key} for key in picked]
 
 
-def _cycles(_asked: Sequence[Request], facts: Mapping[str, Any]) -> list[Request]:
+def _cycles(_requests: Sequence[Request], facts: Mapping[str, Any]) -> list[Request]:
     left, right = st.columns(2)
     with left:
         cycles = st.number_input("Cycles", min_value=1, max_value=MOST_REQUESTS, value=5, step=1, key="then-cycles")
@@ -150,13 +153,13 @@ def _cycles(_asked: Sequence[Request], facts: Mapping[str, Any]) -> list[Request
     return [{"key": "random", "n": each} for _ in range(int(cycles))]
 
 
-def _saved(_asked: Sequence[Request], facts: Mapping[str, Any]) -> list[Request]:
-    kept = {one.id: one for one in workspace.shelf().named(facts["hash"])[:50]}
-    if not kept:
+def _saved(_requests: Sequence[Request], facts: Mapping[str, Any]) -> list[Request]:
+    sets = {one.id: one for one in workspace.shelf().named(facts["hash"])[:50]}
+    if not sets:
         st.html('<p class="fs-small">No set of these pictures is saved yet. Choose pictures by looking, then save.</p>')
         runs.link(runs.FORGET_PAGE, "Choose by looking")
         return []
     picked = st.selectbox(
-        "Saved set", list(kept), format_func=lambda key: f"{kept[key].name} ({kept[key].size:,})", key="then-saved"
+        "Saved set", list(sets), format_func=lambda key: f"{sets[key].name} ({sets[key].size:,})", key="then-saved"
     )
-    return [{"key": "indices", "indices": kept[picked].indices, "name": kept[picked].name}]
+    return [{"key": "indices", "indices": sets[picked].indices, "name": sets[picked].name}]

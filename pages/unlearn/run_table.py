@@ -18,7 +18,7 @@ from pages.ui import draft, runs, say, workspace
 from pages.unlearn import parts
 
 _LISTED = 200
-"""Newest runs looked at."""
+"""Newest runs that are listed."""
 _WORDS = {"queued": "waiting"}
 
 
@@ -45,17 +45,17 @@ def ordered(rows: Sequence[RunRow], dataset: Mapping[str, Any]) -> list[RunRow]:
     return sorted(rows, key=lambda row: (dict(row.recipe["dataset"]) != dict(dataset), -row.created))
 
 
-def fits(row: RunRow, note: RunNote, wanted: str, tags: Sequence[str], about: str) -> bool:
-    """Return whether a run has all tags and every word of ``wanted`` in its name, methods, tags or note."""
+def fits(row: RunRow, note: RunNote, search: str, tags: Sequence[str], about: str) -> bool:
+    """Return whether a run has all tags and every word of ``search`` in its name, methods, tags or note."""
     text = " ".join([row.id, row.label, about, note.text, *note.tags, row.status]).casefold()
-    return set(tags) <= set(note.tags) and all(word in text for word in wanted.casefold().split())
+    return set(tags) <= set(note.tags) and all(word in text for word in search.casefold().split())
 
 
 def _filtered(rows: Sequence[RunRow], notes: Mapping[str, RunNote]) -> list[RunRow]:
     tags = sorted({tag for note in notes.values() for tag in note.tags})
     mine = ""
     with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
-        wanted = st.text_input(
+        search = st.text_input(
             "Search",
             key="find",
             bind="query-params",
@@ -81,19 +81,19 @@ def _filtered(rows: Sequence[RunRow], notes: Mapping[str, RunNote]) -> list[RunR
         if own and len(own) < len(rows):
             mine = st.pills("Whose", ["Mine"], key="whose", bind="query-params", label_visibility="collapsed") or ""
     words = workspace.words()
-    kept = [
+    matches = [
         row
         for row in rows
         if (not mine or row.session == workspace.visitor())
         and fits(
             row,
             notes.get(row.id, RunNote()),
-            str(wanted or ""),
+            str(search or ""),
             chosen,
             " ".join(say.method_names(words, row.recipe).values()),
         )
     ]
-    return ordered(kept, draft.current()["dataset"])
+    return ordered(matches, draft.current()["dataset"])
 
 
 def _select(rows: Sequence[RunRow], notes: Mapping[str, RunNote]) -> list[RunRow]:

@@ -1,4 +1,4 @@
-"""A run that is one request of a sequence: which one, the way to the others, and all of them in one picture."""
+"""A run that is one request of a sequence: its number, links to the others, and all of them in one figure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pages.ui import results, runs, say, show, workspace
 from pages.ui.controls import switch
 
 EVERY = 2.0
-"""Seconds between looks for newer numbers of any request; only while one of them is not over."""
+"""Seconds between reads of newer numbers of any request; only while one of them is not over."""
 _STATES = {"queued": "waiting", "running": "running", "failed": "failed", "cancelled": "cancelled"}
 
 
@@ -25,13 +25,13 @@ def place(run: RunRow) -> Place | None:
 
 
 def line(where: Place | None, page: str) -> None:
-    """Say which request of its sequence a run is, with links to the others on ``page``; nothing for a single one."""
+    """Draw which request of its sequence a run is, with links to the others on ``page``; nothing for a single one."""
     if where is None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="sequence"):
         st.html(f'<p class="fs-small strong">Request {where.number} of {where.total}:</p>', width="content")
-        for number, (asked, other) in enumerate(zip(where.forget_sets, where.runs, strict=True), start=1):
-            title = say.forget_name(asked)
+        for number, (forget_set, other) in enumerate(zip(where.forget_sets, where.runs, strict=True), start=1):
+            title = say.forget_name(forget_set)
             name = f"{number}. {title}"
             if number == where.number:
                 st.html(f'<p class="fs-small strong"><b>{say.escaped(name)}</b></p>', width="content")
@@ -47,7 +47,7 @@ def line(where: Place | None, page: str) -> None:
 
 
 def draw(run: RunRow, where: Place | None) -> None:
-    """Show all requests of the run's sequence in one picture, which fills in as they are measured."""
+    """Show all requests of the run's sequence in one figure, which fills in as they are measured."""
     if where is None:
         return
     waiting = any(other is not None and not other.over for other in where.runs)
@@ -77,8 +77,8 @@ def _draw(run_id: str) -> None:
         )
         places = palette.places(say.method_facts(workspace.words(), run.recipe))
         figure = partial(view.figure, table, quantity=quantity, total=where.total, shades=places)
-        asked = ", ".join(f"{i}. {say.forget_name(one)}" for i, one in enumerate(where.forget_sets, start=1))
-        alt = f"{quantities[quantity].card.name} of each method over {where.total} requests: {asked}"
+        requests = ", ".join(f"{i}. {say.forget_name(one)}" for i, one in enumerate(where.forget_sets, start=1))
+        alt = f"{quantities[quantity].card.name} of each method over {where.total} requests: {requests}"
         show.chart(figure, "requests", alt=alt)
         columns = {
             "request": st.column_config.NumberColumn("Request", format="%d"),
@@ -92,7 +92,7 @@ def _draw(run_id: str) -> None:
             "requests",
             table,
             figure,
-            subject=f"{', '.join(say.subject(workspace.words(), run.recipe).values())}; requests: {asked}",
+            subject=f"{', '.join(say.subject(workspace.words(), run.recipe).values())}; requests: {requests}",
             meanings=view.documented(),
             columns=columns,
             order=list(columns),
@@ -101,8 +101,8 @@ def _draw(run_id: str) -> None:
 
 def _entries(where: Place) -> list[view.Entry]:
     return [
-        view.Entry(number, say.forget_name(asked), one.method, one.name, one.scores, one.facts.reference)
-        for number, (asked, row) in enumerate(zip(where.forget_sets, where.runs, strict=True), start=1)
+        view.Entry(number, say.forget_name(forget_set), one.method, one.name, one.scores, one.facts.reference)
+        for number, (forget_set, row) in enumerate(zip(where.forget_sets, where.runs, strict=True), start=1)
         if row is not None
         for one in results.results(row)
     ]

@@ -18,7 +18,7 @@ _ROWS = 6
 
 
 def popover(entry: Mapping[str, Any], number: int, add: Callable[[list[dict[str, Any]]], None]) -> None:
-    """Offer to replace one method's settings by a sweep; ``add`` gets what was asked for, in a callback."""
+    """Offer to replace one method's settings by a sweep; ``add`` gets the settings, in a callback."""
     with st.popover("Sweep", key=f"sweep-{number}", on_change="rerun") as menu:
         if not menu.open:
             return
@@ -26,7 +26,7 @@ def popover(entry: Mapping[str, Any], number: int, add: Callable[[list[dict[str,
             '<p class="fs-small">Values such as <b>0.001, 0.01</b> make a grid; a range such as <b>1e-5..1e-2</b> is '
             "drawn from at random. Knobs left empty stay as they are.</p>"
         )
-        wanted: dict[str, str] = {}
+        texts: dict[str, str] = {}
         cells = st.columns(_COLUMNS)
         for place, field in enumerate(entry["fields"]):
             with cells[place % _COLUMNS]:
@@ -35,26 +35,26 @@ def popover(entry: Mapping[str, Any], number: int, add: Callable[[list[dict[str,
                     label, key=f"sweep-{number}-{field['name']}", placeholder=_example(field), max_chars=400
                 )
                 if text.strip():
-                    wanted[field["name"]] = text
+                    texts[field["name"]] = text
         draws = 20
-        if any(".." in text for text in wanted.values()):
+        if any(".." in text for text in texts.values()):
             draws = int(
                 st.number_input("Random settings", min_value=1, max_value=MOST, value=20, step=1, key=f"draws-{number}")
             )
-        if not wanted:
+        if not texts:
             return
         try:
             fields = [described(field) for field in entry["fields"]]
-            found = expand(entry["key"], fields, wanted, draws=draws, seed=int(draft.current()["seed"]))
+            settings = expand(entry["key"], fields, texts, draws=draws, seed=int(draft.current()["seed"]))
         except BadSetting as error:
             st.html(f'<p class="fs-small"><span class="fs-dot bad"></span>{say.escaped(say.sentence(str(error)))}</p>')
             return
         st.button(
-            f"Run {say.count(len(found), 'setting')} instead of this one",
+            f"Run {say.count(len(settings), 'setting')} instead of this one",
             key=f"sweep-go-{number}",
             type="primary",
             on_click=add,
-            args=(found,),
+            args=(settings,),
         )
 
 

@@ -14,7 +14,7 @@ def script():
     from engine.views.base import tidy
     from pages.ui import show
 
-    table = tidy(onepoint.COLUMNS, [{"method": "scrub", "name": "SCRUB", "klom": 2.0}])
+    table = tidy(onepoint.COLUMNS, [{"method": "scrub", "name": "SCRUB", "klom": 2.0, "reference": ""}])
     columns = {"name": "Method", "floor": st.column_config.NumberColumn("floor", help="Of this run.", format="%.1f")}
     draw = partial(onepoint.figure, table)
     show.behind(onepoint.CARD, "x", table, draw, subject="", meanings=onepoint.COLUMNS, columns=columns)
