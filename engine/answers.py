@@ -1,4 +1,4 @@
-"""Answers to what pages ask before anything runs: what a recipe takes, which pictures it chooses, how the data lie.
+"""Answers to what pages ask before anything runs: what a recipe takes, which points it forgets, how the data lie.
 
 Kinds of question, each plain JSON, and what the answer holds:
 
@@ -107,46 +107,46 @@ class Answers:
         Those that were looked at longest ago come first.
         """
         begun = time.monotonic()
-        for question in self.queue.withdrawn():
-            self._withdraw(question)
-        requests = dict(self.queue.questions())
-        self._waiting = {question: one for question, one in self._waiting.items() if question in requests}
+        for question_id in self.queue.withdrawn():
+            self._withdraw(question_id)
+        questions = dict(self.queue.questions())
+        self._waiting = {question_id: one for question_id, one in self._waiting.items() if question_id in questions}
         idle = Waiting()
-        order = sorted(requests, key=lambda question: self._waiting.get(question, idle).looked)
-        for number, question in enumerate(order):
+        order = sorted(questions, key=lambda question_id: self._waiting.get(question_id, idle).looked)
+        for number, question_id in enumerate(order):
             if number and time.monotonic() - begun > seconds:
                 return False
-            waiting = self._waiting.setdefault(question, Waiting())
+            waiting = self._waiting.setdefault(question_id, Waiting())
             waiting.looked = time.monotonic()
             if waiting.jobs and all(self.runner.progress_of(job_id) for job_id in waiting.jobs):
-                self._note_progress(question, waiting)
+                self._note_progress(question_id, waiting)
             else:
-                self._look(question, requests[question])
+                self._look(question_id, questions[question_id])
         return True
 
-    def _look(self, question: str, request: Mapping[str, Any]) -> None:
+    def _look(self, question_id: str, question: Mapping[str, Any]) -> None:
         """Answer a question, or start the jobs that must be done before."""
         try:
-            answer = self._answer(request)
+            answer = self._answer(question)
         except (DataError, ForgetError, MetricError, BadSetting, StoreError) as error:
             answer = {"error": str(error)}
         except (KeyError, TypeError, AttributeError):  # not worth a compute process
             answer = {"error": "the question is not complete; ask again from the page"}
         if isinstance(answer, tuple):
-            answer = self._wait(question, answer)
+            answer = self._wait(question_id, answer)
         if answer is not None:
-            del self._waiting[question]
-            self.queue.answer(question, answer)
+            del self._waiting[question_id]
+            self.queue.answer(question_id, answer)
 
-    def _withdraw(self, question: str) -> None:
-        waiting = self._waiting.pop(question, Waiting())
+    def _withdraw(self, question_id: str) -> None:
+        waiting = self._waiting.pop(question_id, Waiting())
         others = {job_id for other in self._waiting.values() for job_id in other.jobs}
         for job_id in waiting.jobs:
             if job_id not in others:
                 self.runner.stop_job(job_id)
-        self.queue.drop(question)
+        self.queue.drop(question_id)
 
-    def _wait(self, question: str, missing: tuple[Job, ...]) -> Answer | None:
+    def _wait(self, question_id: str, missing: tuple[Job, ...]) -> Answer | None:
         """Start the missing jobs that can begin; return an error if one failed."""
         ids = {job.id for job in missing}
         for job in missing:
@@ -155,39 +155,39 @@ class Answers:
         ready = [job for job in missing if not ids & set(job.needs)]
         for job in ready:
             self.runner.start_job(job)
-        waiting = self._waiting[question]
+        waiting = self._waiting[question_id]
         waiting.jobs, waiting.steps = tuple(job.id for job in ready), len(missing)
-        self._note_progress(question, waiting)
+        self._note_progress(question_id, waiting)
         return None
 
-    def _note_progress(self, question: str, waiting: Waiting) -> None:
+    def _note_progress(self, question_id: str, waiting: Waiting) -> None:
         now = time.monotonic()
         progress = self.runner.progress_of(waiting.jobs[0]) if waiting.jobs else None
         if progress is not None and now - waiting.noted >= NOTED:
             waiting.noted = now
             share, message, seconds = progress
             self.queue.note_progress(
-                question, {"share": share, "message": message, "seconds": seconds, "steps": waiting.steps}
+                question_id, {"share": share, "message": message, "seconds": seconds, "steps": waiting.steps}
             )
 
-    def _answer(self, request: Mapping[str, Any]) -> Answer | tuple[Job, ...]:
+    def _answer(self, question: Mapping[str, Any]) -> Answer | tuple[Job, ...]:
         """Return the answer, or the jobs that must be done before it can be given."""
-        kind = request.get("kind")
+        kind = question.get("kind")
         if kind == "estimate":
-            recipe = Recipe.from_json(request["recipe"])
-            recipes = recipe.sequence() if request.get("sequence") else (recipe,)
+            recipe = Recipe.from_json(question["recipe"])
+            recipes = recipe.sequence() if question.get("sequence") else (recipe,)
             return self._estimate([resolve(one) for one in recipes])
         if kind == "misfits":
-            training = Training.from_settings(dict(request["training"]))
-            return {"misfits": misfits(Choice.from_json(request["model"], "model"), training)}
+            training = Training.from_settings(dict(question["training"]))
+            return {"misfits": misfits(Choice.from_json(question["model"], "model"), training)}
         if kind == "data":
-            return self._data(_about(request["dataset"]))
+            return self._data(_about(question["dataset"]))
         if kind == "table":
-            return self._table(str(request["path"]))
+            return self._table(str(question["path"]))
         if kind == "forget":
-            return self._forget(resolve(Recipe.from_json(_some_method(request["recipe"]))))
+            return self._forget(resolve(Recipe.from_json(_some_method(question["recipe"]))))
         if kind == "analysis":
-            return self._analysis(request)
+            return self._analysis(question)
         raise BadSetting(f"there is no question of the kind {kind!r}")
 
     def _plan(self, experiment: Experiment) -> Plan | None:
@@ -248,25 +248,25 @@ class Answers:
             }
         choosing = [job for job in plan.jobs if job.kind == "forget"]
         if not choosing:
-            return self._missing(*plan.jobs)  # the pictures, or the probe
+            return self._missing(*plan.jobs)  # the data, or the probe
         needed = {need for job in choosing for need in job.needs}
         before = [job for job in plan.jobs if job.id in needed and job not in choosing]
         return self._missing(*before, *choosing)
 
-    def _analysis(self, request: Mapping[str, Any]) -> Answer | tuple[Job, ...]:
-        asked = answerable(request, self.store, self._plan)
-        if isinstance(asked, tuple):
-            return self._missing(*asked)
-        missing = self._missing(*asked.before, *asked.jobs) if self._missing(*asked.jobs) else ()
-        if request.get("price"):
-            return self._price(asked, missing)
-        return missing or asked.answer()
+    def _analysis(self, question: Mapping[str, Any]) -> Answer | tuple[Job, ...]:
+        analysis = answerable(question, self.store, self._plan)
+        if isinstance(analysis, tuple):
+            return self._missing(*analysis)
+        missing = self._missing(*analysis.before, *analysis.jobs) if self._missing(*analysis.jobs) else ()
+        if question.get("price"):
+            return self._price(analysis, missing)
+        return missing or analysis.answer()
 
-    def _price(self, asked: Answerable, missing: Sequence[Job]) -> Answer | tuple[Job, ...]:
+    def _price(self, analysis: Answerable, missing: Sequence[Job]) -> Answer | tuple[Job, ...]:
         """Return the seconds that the missing jobs of an analysis take."""
         if not missing:
             return {"seconds": 0.0, "cached": True}
-        probe = probe_job(asked.experiment, asked.info, self.planner.device)
+        probe = probe_job(analysis.experiment, analysis.info, self.planner.device)
         measured = probed(probe, self.store)
         if measured is None:
             return self._missing(probe)
@@ -290,10 +290,10 @@ def estimate(
 ) -> Answer:
     """Return the seconds and bytes that plans will take, from a measured probe and the costs of their jobs.
 
-    Work that several plans want is done once. Before a forget set is known the plans suppose its size
+    Work that is in several plans is done once. Before a forget set is known the plans suppose its size
     (:func:`engine.plan.supposed`). ``bytes`` is what all of it takes on disk, with what is there already; ``memory``
     the probe's peak in every worker; ``memory_free`` what this machine has left now. ``finished`` are the ids of the
-    jobs that are done; without it the store is asked for each.
+    jobs that are done; without it each is looked up in the store.
     """
     jobs = {job.id: job for plan in plans for job in plan.jobs}.values()
     missing = [job for job in jobs if not (job.done(store) if finished is None else job.id in finished)]

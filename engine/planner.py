@@ -1,4 +1,4 @@
-"""Plans kept: each recipe is planned once per change of the store, and beside the loop that asks for it.
+"""A cache of plans: each recipe is planned once per change of the store, and beside the loop that asks for it.
 
 Planning a sweep of 100 settings in 10 chunks takes a fifth of a second of CPU, and both the runs in the queue and every
 question that waits ask for plans again and again.
@@ -21,8 +21,8 @@ from engine.store.artefact import key_of
 
 NAMING = ("data", "probe", "forget")
 """Kinds of job whose results name what follows: a plan holds until one of them is finished or deleted."""
-KEPT = 32
-"""Plans that are kept at once."""
+MOST = 32
+"""Plans in the cache at most."""
 AT_ONCE = 0.02
 """Seconds that :meth:`Planner.soon` waits, which is long enough for all but sweeps."""
 
@@ -52,7 +52,7 @@ class Planner:
     """Makes plans for one store and device, and keeps the newest; safe to share between threads."""
 
     def __init__(self, store: Store, device: str, *, ready: Callable[[], None] = lambda: None) -> None:
-        """Plan for ``store``; ``ready`` is called, from another thread, when a plan that was asked for is made."""
+        """Plan for ``store``; ``ready`` is called, from another thread, when a plan that was under way is made."""
         self.device = device
         self._store = store
         self._ready = ready
@@ -62,12 +62,12 @@ class Planner:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="planner")
 
     def plan(self, experiment: Experiment, *, suppose: bool = False) -> Planned:
-        """Return the plan of a recipe: the one that is kept if it still holds, else a new one.
+        """Return the plan of a recipe: the one in the cache if it still holds, else a new one.
 
         Raises:
             BadSetting: as :func:`engine.plan.make_plan`, to which ``suppose`` goes.
         """
-        return self._kept((experiment.recipe.hash(), suppose)) or self._make(experiment, suppose)
+        return self._valid((experiment.recipe.hash(), suppose)) or self._make(experiment, suppose)
 
     def soon(self, experiment: Experiment, *, suppose: bool = False) -> Planned | None:
         """Return the plan of a recipe, or None while another thread works on it: ask again later, from one thread.
@@ -78,9 +78,9 @@ class Planner:
         key = (experiment.recipe.hash(), suppose)
         future = self._under_way.get(key)
         if future is None:
-            if kept := self._kept(key):
-                return kept
-            # Results that were not fetched go: a plan is kept anyway, and a refusal is quick to find again.
+            if planned := self._valid(key):
+                return planned
+            # Results that were not fetched go: the plan is in the cache anyway, and a refusal is quick to repeat.
             self._under_way = {other: one for other, one in self._under_way.items() if not one.done()}
             future = self._under_way[key] = self._thread.submit(self._make, experiment, suppose)
             future.add_done_callback(lambda _future: self._ready())
@@ -94,7 +94,7 @@ class Planner:
         """Drop what is under way."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _kept(self, key: tuple[str, bool]) -> Planned | None:
+    def _valid(self, key: tuple[str, bool]) -> Planned | None:
         with self._lock:
             planned = self._plans.get(key)
             if planned is not None:
@@ -113,7 +113,7 @@ class Planner:
             return planned  # a result landed while the plan was made that does not know of it
         with self._lock:
             self._plans[experiment.recipe.hash(), suppose] = planned
-            while len(self._plans) > KEPT:
+            while len(self._plans) > MOST:
                 self._plans.popitem(last=False)
         return planned
 

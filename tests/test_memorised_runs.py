@@ -17,7 +17,7 @@ from engine.stored import load_ensemble, net_of
 from engine.train import last, train
 from engine.training import Training
 from engine.work import run_job
-from engine.work.unlearning import request
+from engine.work.unlearning import prepare
 
 CPU = torch.device("cpu")
 HALVES = {"key": "rum", "groups": 2, "epochs": 1}
@@ -139,7 +139,7 @@ def test_the_scores_are_those_of_the_stored_networks(store, plan):
     scores = {}
     for job in plan.jobs:
         if job.kind == "unlearned":
-            method, original, task, _ = request(store, data, job.spec, job, CPU)
+            method, original, task, _ = prepare(store, data, job.spec, job, CPU)
             scores.setdefault(method.scores, []).append(task.read("memorisation scores", original).numpy())
     assert all(np.array_equal(*chunks) for chunks in scores.values()), "every chunk has the same"
     margins = np.concatenate([j.spec.artefact(store).read(j.part).array("margins") for j in jobs(plan, "halves")])[

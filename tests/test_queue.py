@@ -282,7 +282,7 @@ def test_a_question_whose_visitor_left_is_dropped_unless_work_began(queue: Queue
     queue.note_progress(begun, {"share": 0.1})
     monkeypatch.setattr("engine.queue.questions.PATIENCE", -1.0)
     assert [name for name, _ in queue.questions()] == [begun]
-    monkeypatch.setattr("engine.queue.questions.KEPT", -1.0)
+    monkeypatch.setattr("engine.queue.questions.ANSWER_SECONDS", -1.0)
     queue.answer(queue.ask({"kind": "c"}), {})
     assert queue.question_progress(left) is None
 
@@ -319,7 +319,7 @@ def test_selections_without_a_name_are_swept(tmp_path: Path, monkeypatch) -> Non
     shelf = Shelf(tmp_path / "queue.sqlite")
     old = shelf.save(data_hash="d", data_name="digits", indices=np.array([1]))
     named = shelf.save(data_hash="d", data_name="digits", indices=np.array([2]), name="kept")
-    monkeypatch.setattr("engine.queue.shelf.DRAFTS_KEPT", -1.0)
+    monkeypatch.setattr("engine.queue.shelf.DRAFT_SECONDS", -1.0)
     with pytest.raises(StoreError, match="vanished"):
         shelf.save(data_hash="d", data_name="digits", indices=np.array([3]))
     assert shelf.saved(old.id) is None

@@ -43,7 +43,7 @@ def test_every_run_of_a_sequence_finds_the_others(queue):
     submit(queue, EIGHT)
     for number, run in enumerate(runs, start=1):
         assert where(queue, run) == (number, runs)
-    assert place_of(queue, queue.run(runs[0])).asked[2] == EIGHT.to_json()
+    assert place_of(queue, queue.run(runs[0])).forget_sets[2] == EIGHT.to_json()
 
 
 def test_a_single_request_has_no_place(queue):

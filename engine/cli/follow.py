@@ -68,7 +68,7 @@ def until_over(store: Store, queue: Queue, run_id: str) -> RunRow:
     return row
 
 
-def until_answered(store: Store, queue: Queue, request: Mapping[str, Any]) -> Mapping[str, Any]:
+def until_answered(store: Store, queue: Queue, question: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the answer to a question; Ctrl-C takes it back.
 
     Raises:
@@ -77,18 +77,18 @@ def until_answered(store: Store, queue: Queue, request: Mapping[str, Any]) -> Ma
     """
     started: list[subprocess.Popen[bytes]] = []
     shown = ""
-    question = queue.ask(request)
+    question_id = queue.ask(question)
     try:
-        while (answer := queue.answer_to(question)) is None:
+        while (answer := queue.answer_to(question_id)) is None:
             _serve(store, started, "Ask again to go on where it stopped.")
-            doing = str((queue.question_progress(question) or {}).get("message", "")).split(":")[0]
+            doing = str((queue.question_progress(question_id) or {}).get("message", "")).split(":")[0]
             if doing and doing != shown:
                 print(doing, file=sys.stderr, flush=True)
                 shown = doing
-            queue.ask(request, afresh=False)  # a sign that the answer is still awaited
+            queue.ask(question, afresh=False)  # a sign that the answer is still awaited
             time.sleep(POLL)
     except KeyboardInterrupt:
-        queue.withdraw(question)
+        queue.withdraw(question_id)
         raise
     for process in started:
         process.poll()

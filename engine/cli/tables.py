@@ -64,7 +64,7 @@ def summary(row: RunRow, queue: Queue) -> dict[str, Any]:
     }
 
 
-def text(found: Mapping[str, Any]) -> str:
+def text(result: Mapping[str, Any]) -> str:
     """Return the summary as a table for a terminal: the headline metric with its interval, then the others."""
     first, *others = shown = [column.metric for column in columns(headline(), ("value",))]
     low, high = Column(first, "low").name, Column(first, "high").name
@@ -75,38 +75,38 @@ def text(found: Mapping[str, Any]) -> str:
             f"{first.written(r[low])} to {first.written(r[high])}",
             *(metric.written(r[metric.key]) for metric in others),
         )
-        for r in found["results"]
+        for r in result["results"]
     ]
-    for split, floor in found["floor"].items():
+    for split, floor in result["floor"].items():
         value, *values = [metric.written(floor[metric.key]) if metric.key in floor else "" for metric in shown]
         rows.append(("(floor)", split, "", value, "", *values))
-    lines = [_aligned(head, rows), f"run {found['run']} on {found['device'] or 'cpu'}"]
-    lines += [f"{method}: {why}" for method, why in found["stopped"].items()]
-    warnings = {w: None for r in found["results"] for w in r["warnings"] or []}
+    lines = [_aligned(head, rows), f"run {result['run']} on {result['device'] or 'cpu'}"]
+    lines += [f"{method}: {why}" for method, why in result["stopped"].items()]
+    warnings = {w: None for r in result["results"] for w in r["warnings"] or []}
     return "\n".join([*lines, *warnings])
 
 
-def markdown(found: Mapping[str, Any]) -> str:
+def markdown(result: Mapping[str, Any]) -> str:
     """Return the README's table: KLOM p95 and accuracy per split, seconds and compute per method, the floor first."""
     klom = headline()
     lines = [
         f"| method | {klom.title()}: forget | retain | test | accuracy: forget | retain | test | seconds | compute |",
         "|---|---|---|---|---|---|---|---|---|",
         "| **noise floor** | "
-        + " | ".join(f"**{klom.written(found['floor'][s][klom.key])}**" for s in SPLITS)
+        + " | ".join(f"**{klom.written(result['floor'][s][klom.key])}**" for s in SPLITS)
         + " | | | | | |",
     ]
-    methods = list(dict.fromkeys(r["method"] for r in found["results"]))
-    settings = dict(zip(Recipe.from_json(found["recipe"]).methods_ids(), found["recipe"]["methods"], strict=True))
+    methods = list(dict.fromkeys(r["method"] for r in result["results"]))
+    settings = dict(zip(Recipe.from_json(result["recipe"]).methods_ids(), result["recipe"]["methods"], strict=True))
     for method in methods:
-        rows = {r["split"]: r for r in found["results"] if r["method"] == method}
-        name = method if "-" not in method else f"{method.rsplit('-', 1)[0]} {_said(settings[method])}"
+        rows = {r["split"]: r for r in result["results"] if r["method"] == method}
+        name = method if "-" not in method else f"{method.rsplit('-', 1)[0]} {_settings(settings[method])}"
         measured = rows["forget"]["models"]
-        name += f" ({measured} models)" if measured != found["models"] else ""
+        name += f" ({measured} models)" if measured != result["models"] else ""
         cells = [metric.written(rows[split][metric.key]) for metric in (klom, Accuracy) for split in SPLITS]
         cells += [metric.written(rows["forget"][metric.key]) for metric in (Seconds, Compute)]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += [f"| {method} | {why.replace('|', '/')} | | | | | | | |" for method, why in found["stopped"].items()]
+    lines += [f"| {method} | {why.replace('|', '/')} | | | | | | | |" for method, why in result["stopped"].items()]
     return "\n".join(lines)
 
 
@@ -122,10 +122,10 @@ def _cell(value: object) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
-def plugins(found: Sequence[Mapping[str, Any]]) -> str:
+def plugins(family: Sequence[Mapping[str, Any]]) -> str:
     """Return a family of plug-ins as text: key, summary, paper, and a line per knob."""
     lines: list[str] = []
-    for plugin in found:
+    for plugin in family:
         card = plugin["card"]
         lines.append(f"{plugin['key']}: {card['summary']}")
         if card["paper"]:
@@ -163,7 +163,7 @@ def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in [head, *rows])
 
 
-def _said(choice: Mapping[str, Any]) -> str:
+def _settings(choice: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in choice.items() if k != "key")
 
 

@@ -247,7 +247,7 @@ class Compute:
             trace = "".join(traceback.format_exception(error))
             for run in runs:
                 self._failed(run, run.pending[job.id], error, trace)
-            if not runs:  # a question asked for it
+            if not runs:  # it was done for a question
                 self._failures[job.id] = words.failure(job, error)
 
     def _done(self, run: ActiveRun, job: Job) -> None:

@@ -1,4 +1,4 @@
-"""What the compute process says to visitors: what a job does, and why one failed."""
+"""Messages of the compute process for visitors: what a job does, and why one failed."""
 
 from __future__ import annotations
 

@@ -83,9 +83,9 @@ def histogram(at_least: np.ndarray, models: int, convention: Convention) -> np.n
     if convention == "paper":
         at_least = np.concatenate([below, at_least, np.zeros_like(below)], axis=-2)  # (..., bins + 1, P)
         return (at_least[..., :-1, :] - at_least[..., 1:, :]) / np.float64(models)  # (..., bins, P)
-    kept = np.maximum(models - at_least[..., -1:, :], 1)  # (..., 1, P); 1 avoids 0 / 0 where all were dropped
+    binned = np.maximum(models - at_least[..., -1:, :], 1)  # (..., 1, P); 1 avoids 0 / 0 where all were dropped
     at_least = np.concatenate([below, at_least], axis=-2)  # (..., bins + 1, P)
-    return (at_least[..., :-1, :] - at_least[..., 1:, :]) / kept.astype(np.float64)  # (..., bins, P)
+    return (at_least[..., :-1, :] - at_least[..., 1:, :]) / binned.astype(np.float64)  # (..., bins, P)
 
 
 def divergence(*, oracle: np.ndarray, unlearned: np.ndarray, convention: Convention) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 ENOUGH = 50
 """Models per ensemble below which the noise floor of KLOM (mean 0.87 at 50, 3.0 at 20) drowns most differences."""
 FAR = 10.0
-"""How many times farther than its fellows a diverged model lies from the middle of the ensemble."""
+"""How many times farther than the other models a diverged one lies from the middle of the ensemble."""
 ERRATIC = 10.0
 """How much larger that factor gets where the median over points rests on few of them: FAR * (1 + ERRATIC / P)."""
 TYPICAL_LEAST = 0.01
@@ -40,9 +40,9 @@ def diverged(margins: np.ndarray) -> np.ndarray:
     broken = np.flatnonzero(~finite)  # (M - m,)
     if len(sound) < 4 or margins.shape[1] == 0:
         return broken
-    kept = margins[sound].astype(np.float64)  # (m, P)
-    kept -= np.median(kept, axis=0)
-    distance = np.median(np.abs(kept, out=kept), axis=1)  # (m,)
+    deviations = margins[sound].astype(np.float64)  # (m, P)
+    deviations -= np.median(deviations, axis=0)
+    distance = np.median(np.abs(deviations, out=deviations), axis=1)  # (m,)
     typical = max(float(np.median(distance)), TYPICAL_LEAST)
     far = sound[distance > FAR * (1 + ERRATIC / margins.shape[1]) * typical]
     return np.union1d(broken, far)

@@ -35,7 +35,7 @@ __all__ = [
 
 LEVEL = 0.95
 """Share of the bootstrap distribution an interval holds."""
-KEPT = 0.75
+SHARE = 0.75
 """Share of the models in a resample. Half gave too narrow intervals, nine tenths too wide ones (see :func:`intervals`).
 """
 
@@ -149,7 +149,7 @@ def intervals(
     Each resample draws three quarters of the oracles and of the unlearned models, without replacement (a model brings
     all its points). Only the spread of the resampled values is used: KLOM grows as models get fewer, so they sit well
     above the measured value, and a plain percentile interval would miss the truth. The spread around their median is
-    widened by sqrt(kept / left out), which turns the spread of subsamples into that of fresh ensembles of the full
+    widened by sqrt(drawn / left out), which turns the spread of subsamples into that of fresh ensembles of the full
     size, laid around the measured value, and cut at 0 and at the ceiling. So the interval always contains the measured
     value, and speaks about ensembles of *this* size: where a repeat of the whole experiment would come out on average.
 
@@ -199,12 +199,13 @@ def intervals(
     seen: dict[str, dict[str, list[np.ndarray]]] = {split: {name: [] for name in summaries} for split in points}
     for group in spans(resamples, int(np.clip((1 << 23) // len(columns), 1, 256))):
         count = group.stop - group.start
-        weights = [_drawn(rng, len(kept), count) for rng, kept in zip(draws, rows, strict=True)]  # (R, N)
+        weights = [_drawn(rng, len(side), count) for rng, side in zip(draws, rows, strict=True)]  # (R, N)
         values = _resampled(oracle, unlearned, rows, columns, weights, convention, bins)  # (R, n)
         for split, place in places.items():
             for name, quantile in summaries.items():
                 seen[split][name].append(_summary(values[:, place], quantile))  # (R,)
-    widen = float(np.mean([np.sqrt(_kept(len(side)) / (len(side) - _kept(len(side)))) for side in rows]))
+    drawn = [(_resample_size(len(side)), len(side)) for side in rows]
+    widen = float(np.mean([np.sqrt(size / (models - size)) for size, models in drawn]))
     return {
         split: {
             name: _centred(np.concatenate(seen[split][name]), float(_summary(measured[place], quantile)), widen)
@@ -214,14 +215,14 @@ def intervals(
     }
 
 
-def _kept(models: int) -> int:
-    """Return how many of ``models`` a resample keeps: about :data:`KEPT`, at least one, and never all."""
-    return min(max(1, round(KEPT * models)), models - 1)
+def _resample_size(models: int) -> int:
+    """Return how many of ``models`` a resample draws: about :data:`SHARE`, at least one, and never all."""
+    return min(max(1, round(SHARE * models)), models - 1)
 
 
 def _drawn(rng: np.random.Generator, models: int, count: int) -> np.ndarray:
-    """Draw ``count`` subsamples: float32 (R, N), 1 where a model is kept and 0 where it is left out."""
-    chosen = rng.random((count, models)).argsort(axis=1)[:, : _kept(models)]  # (R, kept)
+    """Draw ``count`` subsamples: float32 (R, N), 1 where a model is drawn and 0 where it is left out."""
+    chosen = rng.random((count, models)).argsort(axis=1)[:, : _resample_size(models)]  # (R, drawn)
     weights = np.zeros((count, models), np.float32)  # (R, N)
     np.put_along_axis(weights, chosen, 1.0, axis=1)
     return weights
@@ -278,7 +279,7 @@ def _resampled(
             # Whole numbers below 2^24 are exact in float32, so the sum does not depend on its order.
             at_least = weight @ reaches.reshape(len(side), -1)  # (R, K * W)
             shares.append(
-                histogram(at_least.reshape(count, *edges.shape), _kept(len(side)), convention)
+                histogram(at_least.reshape(count, *edges.shape), _resample_size(len(side)), convention)
             )  # (R, bins, W)
         result[:, span] = divergence(oracle=shares[0], unlearned=shares[1], convention=convention)  # (R, W)
     return result
@@ -293,8 +294,8 @@ def _block(
     # A run of neighbours is cut out as a slice, which copies several times faster than picking them one by one.
     picked = slice(first, last + 1) if last - first + 1 == len(columns) else columns  # columns ascend
     one, other = (
-        np.ascontiguousarray(np.clip(block if len(kept) == len(side) else block[kept], -CLIP, CLIP, dtype=kind))
-        for side, kept in zip((oracle, unlearned), rows, strict=True)
+        np.ascontiguousarray(np.clip(block if len(ids) == len(side) else block[ids], -CLIP, CLIP, dtype=kind))
+        for side, ids in zip((oracle, unlearned), rows, strict=True)
         for block in (side[:, picked],)
     )
     return one, other
@@ -329,14 +330,14 @@ def _rows(margins: np.ndarray, without: Sequence[int], name: str) -> np.ndarray:
     unknown = [i for i in without if not 0 <= i < len(margins)]
     if unknown:
         raise MetricError(f"cannot leave out {name} model {unknown[0]}: models are numbered 0 to {len(margins) - 1}")
-    kept = np.setdiff1d(np.arange(len(margins)), np.asarray(without, np.int64))  # (n,)
-    if len(kept) == 0:
+    ids = np.setdiff1d(np.arange(len(margins)), np.asarray(without, np.int64))  # (n,)
+    if len(ids) == 0:
         raise MetricError(f"no {name} models are left to measure KLOM with")
-    broken = [int(i) for i in kept if not np.isfinite(margins[i]).all()]
+    broken = [int(i) for i in ids if not np.isfinite(margins[i]).all()]
     if broken:
         some = ", ".join(map(str, broken[:5])) + (" ..." if len(broken) > 5 else "")
         raise MetricError(
             f"{len(broken)} of {len(margins)} {name} models have margins that are not finite numbers ({some}); "
             f"leave them out with without_{name}"
         )
-    return kept
+    return ids

@@ -59,11 +59,11 @@ class Scores:
         """Return one row per split: split, models, convention, and every column of :func:`columns`."""
         by = {(row["metric"], row["split"]): row for row in self.rows}
         about = {"models": self.models, "convention": self.convention}
-        found = []
+        rows = []
         for split in self.splits:
             here = {key: by.get((key, split)) or by.get((key, WHOLE)) or {} for key in metrics()}
-            found.append({"split": split, **about, **{c.name: here[c.metric.key].get(c.part) for c in columns()}})
-        return found
+            rows.append({"split": split, **about, **{c.name: here[c.metric.key].get(c.part) for c in columns()}})
+        return rows
 
     def recomputed(
         self, *, klom: np.ndarray, floor: np.ndarray, points: Mapping[str, np.ndarray], convention: str

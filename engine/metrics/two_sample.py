@@ -37,11 +37,11 @@ def kolmogorov_smirnov(*, oracle: np.ndarray, unlearned: np.ndarray) -> TwoSampl
         MetricError: a sample with fewer than two values, of another shape, or not finite.
     """
     oracle, unlearned = _samples(oracle, unlearned)
-    # scipy.stats takes a second to import, and whoever lists the metrics imports this module.
+    # scipy.stats takes a second to import, and listing the metrics imports this module.
     from scipy import stats
 
-    found = stats.ks_2samp(unlearned, oracle)
-    return TwoSample(float(found.statistic), float(found.pvalue))
+    test = stats.ks_2samp(unlearned, oracle)
+    return TwoSample(float(test.statistic), float(test.pvalue))
 
 
 def welch(*, oracle: np.ndarray, unlearned: np.ndarray) -> TwoSample:
@@ -66,8 +66,8 @@ def welch(*, oracle: np.ndarray, unlearned: np.ndarray) -> TwoSample:
         return TwoSample(0.0, 1.0) if gap == 0 else TwoSample(math.copysign(math.inf, gap), 0.0)
     from scipy import stats
 
-    found = stats.ttest_ind(unlearned, oracle, equal_var=False)
-    return TwoSample(float(found.statistic), float(found.pvalue))
+    test = stats.ttest_ind(unlearned, oracle, equal_var=False)
+    return TwoSample(float(test.statistic), float(test.pvalue))
 
 
 def _samples(oracle: np.ndarray, unlearned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

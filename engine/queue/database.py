@@ -16,7 +16,7 @@ from engine.store.errors import disk_full
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised with every change of the tables or of what is kept in them; a queue of another version is refused."""
 PATIENCE = 10.0
 """Seconds to wait for other processes before giving up."""
@@ -72,7 +72,7 @@ CREATE TABLE notes (
 );
 CREATE TABLE questions (
     id TEXT PRIMARY KEY,
-    request TEXT NOT NULL,
+    question TEXT NOT NULL,
     asked REAL NOT NULL,
     progress TEXT NOT NULL DEFAULT '{}',
     withdrawn INTEGER NOT NULL DEFAULT 0,
@@ -165,7 +165,7 @@ class Database:
 
     @contextlib.contextmanager
     def _connection(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
-        # Mode rw never creates: a file deleted under us must not come back empty and pass for a queue.
+        # Mode rw never creates: a file that was deleted in use must not come back empty as a new queue.
         uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         try:
@@ -211,8 +211,8 @@ class Database:
                     connection.execute("ROLLBACK")
 
     def _version(self, connection: sqlite3.Connection) -> int:
-        """Return the version of the tables, 0 for an empty file; all others but ours are refused."""
-        # One statement, so that tables made by another process between two looks do not pass for a stranger's.
+        """Return the version of the tables, 0 for an empty file; refuse all others but :data:`SCHEMA_VERSION`."""
+        # One statement, so that tables that another process makes between two looks are not refused.
         version, tables = connection.execute(
             "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
         ).fetchone()
@@ -273,4 +273,4 @@ def _no_room(path: Path) -> bool:
     try:
         return shutil.disk_usage(path.parent).free < 1 << 17
     except OSError:
-        return False  # then the folder itself is the trouble, and the caller says so
+        return False  # then the folder itself cannot be used, and the caller says so

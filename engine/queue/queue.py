@@ -118,7 +118,7 @@ class Queue(Questions):
         return self._database.change(work)
 
     def set_status(self, run_id: str, status: Status, *, error: str = "", trace: str = "") -> None:
-        """Move a run along: queued, running, then done, failed or cancelled. Saying the same twice is no error.
+        """Move a run along: queued, running, then done, failed or cancelled. Setting a status twice is no error.
 
         Raises:
             StoreError: there is no such run, or the step is not allowed (a finished run stays as it ended; one that is
@@ -250,7 +250,7 @@ class Queue(Questions):
         state: str,
         message: str = "",
     ) -> None:
-        """Give the compute process's sign of life, every few seconds; ``state="stopped"`` says goodbye.
+        """Write the compute process's heartbeat, every few seconds; ``state="stopped"`` is the last.
 
         ``pid`` and ``host`` are the caller's own unless given.
         """

@@ -9,48 +9,49 @@ from typing import Any
 from engine.queue.queue import Queue
 from engine.queue.rows import RunRow
 
-_ASKED = ("before", "forget")
+_VARYING = ("before", "forget")
 _LISTED = 200
 """Newest runs among which the others of a sequence are looked for."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run stands in a sequence: its ``number`` from 1, what every request asks for, and each one's run.
+    """Where a run stands in a sequence: its ``number`` from 1, and the forget set and the run of every request.
 
+    Forget sets are plain JSON, as recipes name them.
     A request that was not run by itself, or whose run was deleted, has no run.
     """
 
     number: int
-    asked: tuple[Mapping[str, Any], ...]
+    forget_sets: tuple[Mapping[str, Any], ...]
     runs: tuple[RunRow | None, ...]
 
     @property
     def total(self) -> int:
         """Number of requests."""
-        return len(self.asked)
+        return len(self.forget_sets)
 
 
 def requests(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return what each request of a recipe in JSON asks for, in order."""
+    """Return the forget set that each request of a recipe names, in order, all plain JSON."""
     return [*recipe.get("before", ()), recipe.get("forget", {})]
 
 
 def place(rows: Sequence[RunRow], row: RunRow) -> Place | None:
     """Return where ``row`` stands among ``rows``, newest first; None when it is a single request.
 
-    A run may be the beginning of several sequences: the one that was asked for last counts.
+    A run may be the beginning of several sequences: the newest one counts.
     """
     mine = requests(row.recipe)
     kin = [(other, requests(other.recipe)) for other in rows if _base(other.recipe) == _base(row.recipe)]
-    longer = [(other, asked) for other, asked in kin if len(asked) > len(mine) and asked[: len(mine)] == mine]
+    longer = [(other, sets) for other, sets in kin if len(sets) > len(mine) and sets[: len(mine)] == mine]
     # The newest continuation, and of what continues that one the longest.
-    whole = max((asked for _, asked in longer if asked[: len(longer[0][1])] == longer[0][1]), key=len, default=mine)
+    whole = max((sets for _, sets in longer if sets[: len(longer[0][1])] == longer[0][1]), key=len, default=mine)
     if len(whole) < 2:
         return None
     runs: list[RunRow | None] = []
     for end in range(1, len(whole) + 1):
-        same = [other for other, asked in kin if asked == whole[:end]]
+        same = [other for other, sets in kin if sets == whole[:end]]
         good = [other for other in same if other.status not in ("failed", "cancelled")]
         runs.append(row if end == len(mine) else next(iter(good or same), None))
     return Place(len(mine), tuple(whole), tuple(runs))
@@ -79,4 +80,4 @@ def cancel(queue: Queue, row: RunRow) -> tuple[int, list[RunRow]]:
 
 
 def _base(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {part: value for part, value in recipe.items() if part not in _ASKED}
+    return {part: value for part, value in recipe.items() if part not in _VARYING}

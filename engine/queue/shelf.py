@@ -17,14 +17,14 @@ from engine.queue.database import Database
 from engine.records import canonical, digest
 from engine.store import StoreError
 
-DRAFTS_KEPT = 7 * 86_400
+DRAFT_SECONDS = 7 * 86_400
 """Seconds a selection without a name is kept after it was last made."""
 MOST_TAGS = 12
 
 
 @dataclass(frozen=True)
 class SavedSet:
-    """Training pictures of one data set that a visitor picked. ``indices`` is spelled as "3,17,20-25"."""
+    """Training points of one data set that a visitor picked. ``indices`` is spelled as "3,17,20-25"."""
 
     id: str
     name: str
@@ -37,7 +37,7 @@ class SavedSet:
     created: float
 
     def numbers(self) -> np.ndarray:
-        """Return the pictures' numbers, sorted int64 (F,)."""
+        """Return the points' numbers, sorted int64 (F,)."""
         return read_numbers(self.indices)
 
 
@@ -84,7 +84,7 @@ class Shelf:
     def save(
         self, *, data_hash: str, data_name: str, indices: np.ndarray, name: str = "", how: str = "", owner: str = ""
     ) -> SavedSet:
-        """Keep these pictures, int64 (F,), and return them as a set; the same pictures of the same data are one set.
+        """Save these points, int64 (F,), and return them as a set; the same points of the same data are one set.
 
         A name given later names it; saving it again without one keeps the name. Selections without a name are swept
         after a week.
@@ -100,7 +100,7 @@ class Shelf:
                 "name = iif(?2 = '', name, ?2), how = iif(?7 = '', how, ?7), created = ?9",
                 (set_id, name, data_hash, data_name, text, size, how, owner, now),
             )
-            connection.execute("DELETE FROM forget_sets WHERE name = '' AND created < ?", (now - DRAFTS_KEPT,))
+            connection.execute("DELETE FROM forget_sets WHERE name = '' AND created < ?", (now - DRAFT_SECONDS,))
 
         self._database.change(work)
         saved = self.saved(set_id)
@@ -140,12 +140,10 @@ class Shelf:
 
     def notes(self, run_ids: Iterable[str]) -> dict[str, RunNote]:
         """Return the notes of those runs that have any."""
-        asked = set(run_ids)
+        ids = set(run_ids)
         rows = self._database.look("SELECT * FROM run_notes")
         return {
-            row["run_id"]: RunNote(tuple(json.loads(row["tags"])), row["text"])
-            for row in rows
-            if row["run_id"] in asked
+            row["run_id"]: RunNote(tuple(json.loads(row["tags"])), row["text"]) for row in rows if row["run_id"] in ids
         }
 
     def put_note(self, run_id: str, *, tags: Sequence[str] = (), text: str = "") -> RunNote:
@@ -154,14 +152,14 @@ class Shelf:
         Raises:
             StoreError: there is no such run.
         """
-        kept = list(dict.fromkeys(tag.strip()[:40] for tag in tags if tag.strip()))[:MOST_TAGS]
-        note = RunNote(tuple(kept), text.strip()[:2000])
+        cleaned = list(dict.fromkeys(tag.strip()[:40] for tag in tags if tag.strip()))[:MOST_TAGS]
+        note = RunNote(tuple(cleaned), text.strip()[:2000])
 
         def work(connection: sqlite3.Connection) -> None:
             if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
                 raise StoreError(f"There is no run {run_id} any more, so nothing can be noted on it.")
             connection.execute(
-                "INSERT OR REPLACE INTO run_notes VALUES (?, ?, ?)", (run_id, canonical(kept), note.text)
+                "INSERT OR REPLACE INTO run_notes VALUES (?, ?, ?)", (run_id, canonical(cleaned), note.text)
             )
 
         self._database.change(work)

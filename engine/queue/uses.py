@@ -113,7 +113,7 @@ def free_uploads(queue: Queue, store: Store) -> int:
 def _analyses(store: Store, pieces: Iterable[Piece]) -> dict[Piece, frozenset[Piece]]:
     """Return the analyses of networks among ``pieces``, each with the parts of the networks that it looked at.
 
-    No run notes them, because they are asked for later and by anyone; their specs say what they are of.
+    No run notes them, because any visitor may ask for them later; their specs name the networks.
     """
     based = {}
     for piece in pieces:

@@ -1,8 +1,8 @@
-"""Pictures of results. Each module with a ``CARD`` is a view and holds four things.
+"""Figures of results, with their tables. Each module with a ``CARD`` is a view and holds four things.
 
 ``CARD`` says what it shows and how to read it, ``COLUMNS`` what each column of its table means, ``frame`` returns the
 numbers as a tidy table with those columns, and ``figure(frame, colours)`` draws it. Both are pure functions of plain
-arrays and tables, so a picture can be tested without a page. Where metrics bring columns, the function ``documented``
+arrays and tables, so a view can be tested without a page. Where metrics bring columns, the function ``documented``
 returns all of them: which metrics there are is known only when it is called. A view that a page shows as a table or as
 pictures of its own has no ``figure``. numpy, pandas and plotly only.
 
@@ -28,7 +28,7 @@ from engine.views.base import Column, ViewCard
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A view as found: its key (the module's name), card, columns, and functions.
+    """A view: its key (the module's name), card, columns, and functions.
 
     ``example`` returns a table to draw where rows made of the columns' examples would make no sense together.
     ``frame`` of an analysis's view takes its measurement; ``beside`` returns what the figure shows besides the table.
@@ -43,7 +43,7 @@ class View:
     beside: Callable[[Measurement], Mapping[str, Any]] | None = None
 
     def draw(self, measurement: Measurement) -> tuple[pd.DataFrame, functools.partial[go.Figure]]:
-        """Return the table of an analysis's measurement, and its figure, wanting only colours."""
+        """Return the table of an analysis's measurement, and its figure, which lacks only colours."""
         table = self.frame(measurement)
         return table, functools.partial(self.figure, table, **(self.beside(measurement) if self.beside else {}))
 

@@ -19,7 +19,7 @@ from engine.theme import LIGHT, Look, template
 CEILING = 11.512925
 """KLOM of two ensembles that share no bin: ln(1 / 1e-5)."""
 KLOM_RANGE = (-0.25, 12.25)
-"""The same axis in every figure, so that pictures of two runs can be laid side by side."""
+"""The same axis in every figure, so that figures of two runs can be laid side by side."""
 SPLIT_TITLES: Mapping[str, str] = MappingProxyType(
     {"forget": "Forget set", "retain": "Retain set", "test": "Test set", "earlier": "Forgotten earlier"}
 )
@@ -39,7 +39,7 @@ CHART_CONFIG: Mapping[str, Any] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ViewCard:
-    """A picture in words: its title, the question it answers, and how to read it in two sentences."""
+    """A view in words: its title, the question it answers, and how to read it in two sentences."""
 
     title: str
     question: str

@@ -1,4 +1,4 @@
-"""Groups, unusual pictures and near-duplicates of the training pictures."""
+"""Groups, outliers and near-duplicates among the training points."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
 
 
 def frame(measurement: Measurement) -> pd.DataFrame:
-    """Return one row per training picture: point, class, cluster, outlier, nearest, distance, margin, loss.
+    """Return one row per training point: point, class, cluster, outlier, nearest, distance, margin, loss.
 
     ``nearest`` is the point that is most like it and ``distance`` how far that is; ``margin`` and ``loss`` are known
-    where networks looked at the pictures.
+    where networks were run on the points.
     """
     arrays = measurement.arrays
     names = np.asarray(measurement.facts["classes"], dtype=object)
@@ -61,7 +61,7 @@ def frame(measurement: Measurement) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
-    """Draw how unusual each picture is over how far its nearest neighbour is."""
+    """Draw how unusual each point is over how far its nearest neighbour is."""
     made, shades = go.Figure(), kinds(colours)
     for number, (name, part) in enumerate(table.groupby("class", sort=False)):
         made.add_scattergl(

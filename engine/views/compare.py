@@ -64,7 +64,7 @@ def settings(recipe: Mapping[str, Any]) -> dict[tuple[str, str], str]:
         for name, value in dict(recipe.get(part, {})).items():
             values[title, "" if name == "key" else name] = written(value)
     if recipe.get("before"):
-        values["Earlier requests", ""] = written("; ".join(_asked(choice) for choice in recipe["before"]))
+        values["Earlier requests", ""] = written("; ".join(_forget_set(choice) for choice in recipe["before"]))
     seen: dict[str, int] = {}
     for method in recipe.get("methods", []):
         key = str(method["key"])
@@ -78,7 +78,7 @@ def settings(recipe: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     return values
 
 
-def _asked(choice: Mapping[str, Any]) -> str:
+def _forget_set(choice: Mapping[str, Any]) -> str:
     return " ".join(str(value) for name, value in choice.items() if value != "" and name != "name")
 
 

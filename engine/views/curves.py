@@ -171,7 +171,7 @@ def figure(
     ``shades`` gives each method its place in the palette (:func:`engine.views.palette.places`), else its order does.
     While ``revision`` stays the same a page that redraws the figure in place keeps what the visitor zoomed and hid.
     """
-    picture = make_subplots(
+    figure = make_subplots(
         rows=len(quantities),
         cols=len(SPLITS),
         shared_xaxes="all",
@@ -193,17 +193,17 @@ def figure(
                     colour = hue(shades.get(method, 0), colours)
                     traces.append(_way(way, quantity, split, axis, colour, named=named))
             # All at once: plotly checks the whole figure at every call.
-            picture.add_traces(traces, rows=i, cols=j)
-            picture.update_yaxes(range=_reach(table, quantity, split), row=i, col=j)
-        picture.update_yaxes(tickformat=".0%" if quantity == "accuracy" else None, row=i)
-        picture.update_yaxes(title_text=_UNITS[quantity], row=i, col=1)
-    picture.update_xaxes(
+            figure.add_traces(traces, rows=i, cols=j)
+            figure.update_yaxes(range=_reach(table, quantity, split), row=i, col=j)
+        figure.update_yaxes(tickformat=".0%" if quantity == "accuracy" else None, row=i)
+        figure.update_yaxes(title_text=_UNITS[quantity], row=i, col=1)
+    figure.update_xaxes(
         range=[-0.03 * end, 1.03 * end], showticklabels=True, tickformat=".0%" if axis == "share" else None
     )
-    picture.update_xaxes(title_text=_AXIS_TITLES[axis], row=len(quantities))
+    figure.update_xaxes(title_text=_AXIS_TITLES[axis], row=len(quantities))
     height = _HEAD + _FOOT + _ROW * len(quantities) - 50
-    styled(picture, colours, height=height)
-    picture.update_layout(
+    styled(figure, colours, height=height)
+    figure.update_layout(
         uirevision=revision,
         dragmode="zoom",
         hovermode="closest",
@@ -211,15 +211,15 @@ def figure(
         legend={"y": 1 + 26 / (height - _HEAD - _FOOT), "itemsizing": "constant"},
         margin={"t": _HEAD, "b": _FOOT, "l": 8, "r": 8},
     )
-    picture.update_annotations(font={"size": 12.5, "color": colours.ink})
-    return picture
+    figure.update_annotations(font={"size": 12.5, "color": colours.ink})
+    return figure
 
 
 def _end(drawn: pd.DataFrame, axis: str) -> float:
     """Return where the x axis ends once all have finished, so that it does not move while they run."""
     done = (drawn["step"] / drawn["total"].clip(lower=1)).where(drawn["total"] > 0, 1.0)
     whole = drawn["total"] if axis == "step" else drawn[axis] / done.where(done > 0)
-    if axis == "seconds":  # a clock cannot be foretold
+    if axis == "seconds":  # the time that a run takes in all is not known before its end
         whole = drawn["seconds"]
     top = largest(whole)
     return top if top > 0 else 1.0

@@ -1,4 +1,4 @@
-"""The training pictures on a plane: colours, the table behind the map, and the map as a figure of its own."""
+"""The training points on a plane: colours, the table behind the map, and the map as a figure of its own."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def frame(
     chosen: np.ndarray,
     columns: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    """Return one row per training picture: picture, label, x, y, chosen, and each column by its name.
+    """Return one row per training point: picture, label, x, y, chosen, and each column by its name.
 
-    ``xy`` is (N, 2), ``labels`` and every column (N,), ``chosen`` the numbers of the chosen pictures (F,).
+    ``xy`` is (N, 2), ``labels`` and every column (N,), ``chosen`` the numbers of the chosen points (F,).
     """
     mask = np.zeros(len(xy), bool)
     mask[chosen] = True
@@ -88,7 +88,7 @@ def frame(
 def figure(
     table: pd.DataFrame, colours: Look, *, by: str = "label", layout: str = "pca", height: int = 620
 ) -> go.Figure:
-    """Draw the map from its table, coloured by the column ``by``, the chosen pictures ringed."""
+    """Draw the map from its table, coloured by the column ``by``, the chosen points ringed."""
     made = go.Figure()
     size = 3 if len(table) > 6000 else 6
     hover = "picture %{customdata}<br>%{text}<extra></extra>"

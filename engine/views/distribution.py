@@ -47,7 +47,7 @@ _VIOLIN = (
 _WORST = 40
 """Dots beside a violin."""
 _MOST_DOTS = 1500
-"""Dots per split in the cumulative picture; beyond, dots at even ranks stand for all (the line stays exact enough)."""
+"""Dots per split in the cumulative figure; beyond, dots at even ranks stand for all (the line stays exact enough)."""
 _BINS = np.linspace(0, 12, 41)
 
 

@@ -128,8 +128,8 @@ def needed(table: pd.DataFrame, floor: float, *, statistic: str = "", split: str
     slope, _ = np.polyfit(np.log(n[upper]), np.log(level[upper]), 1)
     if slope > -0.1:
         return None
-    wanted = n[-1] * (floor / level[-1]) ** (1 / slope)
-    return math.ceil(wanted) if wanted <= 20 * n[-1] else None
+    models = n[-1] * (floor / level[-1]) ** (1 / slope)
+    return math.ceil(models) if models <= 20 * n[-1] else None
 
 
 def sentence(table: pd.DataFrame, name: str, *, statistic: str = "") -> str:
@@ -198,6 +198,6 @@ def figure(table: pd.DataFrame, colours: Look, *, name: str = "unlearned", stati
 
 
 def _rounded(number: int) -> int:
-    """Return a number of models as one would order them: in tens, above 200 in fifties, above 1,000 in hundreds."""
+    """Round a number of models up: to tens, above 200 to fifties, above 1,000 to hundreds."""
     step = 10 if number <= 200 else 50 if number <= 1000 else 100
     return step * math.ceil(number / step)

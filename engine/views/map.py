@@ -1,4 +1,4 @@
-"""The map of the training pictures as measured; :mod:`engine.views.datamap` draws it with what is chosen on it."""
+"""The map of the training points as measured; :mod:`engine.views.datamap` draws it with what is chosen on it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
 
 
 def frame(measurement: Measurement) -> pd.DataFrame:
-    """Return one row per training picture: point, class, x, y, layout."""
+    """Return one row per training point: point, class, x, y, layout."""
     xy, labels = measurement.arrays["xy"], measurement.arrays["labels"]  # (N, 2), (N,)
     names = np.asarray(measurement.facts["classes"], dtype=object)
     layout = str(measurement.facts["layout"])

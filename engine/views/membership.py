@@ -45,17 +45,17 @@ def frame(measurement: Measurement) -> pd.DataFrame:
     auc, tpr = measurement.arrays["auc"], measurement.arrays["tpr"]  # (M, R)
     rows = []
     for r, role in enumerate(measurement.facts["roles"]):
-        each, found = spread(auc[:, r]), spread(tpr[:, r])
+        area, rate = spread(auc[:, r]), spread(tpr[:, r])
         rows.append(
             {
                 "role": role,
                 "split": "forget",
-                "auc": each.mean,
-                "auc_sd": each.sd,
-                "tpr": found.mean,
-                "tpr_sd": found.sd,
+                "auc": area.mean,
+                "auc_sd": area.sd,
+                "tpr": rate.mean,
+                "tpr_sd": rate.sd,
                 "fpr": float(measurement.facts["fpr"]),
-                "networks": each.networks,
+                "networks": area.networks,
             }
         )
     return tidy(COLUMNS, rows)

@@ -1,4 +1,4 @@
-"""The colour of each method in pictures that have many: blue to violet, greys for points of reference."""
+"""The colour of each method in figures that have many: blue to violet, greys for points of reference."""
 
 from __future__ import annotations
 

@@ -64,13 +64,13 @@ _HALF = 0.32
 
 @dataclass(frozen=True)
 class Entry:
-    """What one method measured at one request: its number from 1, what was asked, and the scores.
+    """What one method measured at one request: its number from 1, the name of its forget set, and the scores.
 
     ``reference`` is the kind of reference the method is, one of :data:`engine.cards.REFERENCES`.
     """
 
     request: int
-    asked: str
+    forget_set: str
     method: str
     name: str
     scores: Scores
@@ -100,7 +100,8 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
     """
     measured = ["split", "models", *(column.name for column in columns())]
     rows = [
-        {name: getattr(entry, name) for name in ("request", "asked", "method", "name", "reference")}
+        {name: getattr(entry, name) for name in ("request", "method", "name", "reference")}
+        | {"asked": entry.forget_set}
         | {name: row[name] for name in measured}
         for entry in sorted(entries, key=lambda entry: entry.request)
         for row in entry.scores.wide()
@@ -110,7 +111,7 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def sentence(table: pd.DataFrame) -> str:
-    """Say who is closest after the newest request, on its own pictures and on those of earlier ones; "" without any."""
+    """Say who is closest after the newest request, on its own points and on those of earlier ones; "" without any."""
     value, _, _, floor_of = headline.columns()
     tried = table[(table["reference"] == "") & table[value].notna()]
     if tried.empty:
@@ -142,9 +143,7 @@ def figure(
     metric = quantities()[quantity] if quantity else metrics.headline()
     panels = list(PANELS) if metric.per_split else ["forget"]
     titles = [PANELS[panel] for panel in panels] if len(panels) > 1 else None
-    picture = make_subplots(
-        rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.025, subplot_titles=titles
-    )
+    figure = make_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.025, subplot_titles=titles)
     methods = list(dict.fromkeys(table["method"]))
     places = shades or {method: i for i, method in enumerate(methods)}
     for column, panel in enumerate(panels, start=1):
@@ -154,28 +153,28 @@ def figure(
             way = here[here["method"] == method]
             named = column == 1 and not table[table["method"] == method].empty
             traces.append(_line(way, method, table, metric, hue(places.get(method, 0), colours), named=named))
-        picture.add_traces(traces, rows=1, cols=column)
+        figure.add_traces(traces, rows=1, cols=column)
     last = max(total, int(table["request"].max()) if len(table) else 1)
-    picture.update_xaxes(
+    figure.update_xaxes(
         tickvals=list(range(1, last + 1)), range=[0.5, last + 0.5], title_text="request", fixedrange=True
     )
-    picture.update_yaxes(fixedrange=True, rangemode="tozero")
-    picture.update_yaxes(title_text=metric.axis(), row=1, col=1)
+    figure.update_yaxes(fixedrange=True, rangemode="tozero")
+    figure.update_yaxes(title_text=metric.axis(), row=1, col=1)
     if metric.form == "percent":
-        picture.update_yaxes(tickformat=".0%")
+        figure.update_yaxes(tickformat=".0%")
     if metric is metrics.headline():
-        picture.update_yaxes(range=list(KLOM_RANGE))
-        picture.add_hline(y=CEILING, line={"color": colours.line, "width": 1, "dash": "dot"})
+        figure.update_yaxes(range=list(KLOM_RANGE))
+        figure.add_hline(y=CEILING, line={"color": colours.line, "width": 1, "dash": "dot"})
     elif metric.bounds == (0.0, 1.0):
-        picture.update_yaxes(range=[-0.03, 1.03])
-    picture.update_annotations(font={"size": 13, "color": colours.ink})
-    styled(picture, colours, height=400)
-    picture.update_layout(
+        figure.update_yaxes(range=[-0.03, 1.03])
+    figure.update_annotations(font={"size": 13, "color": colours.ink})
+    styled(figure, colours, height=400)
+    figure.update_layout(
         hovermode="closest",
         margin={"l": 8, "r": 8, "t": 34, "b": 8},
         legend={"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top"},
     )
-    return picture
+    return figure
 
 
 def _line(

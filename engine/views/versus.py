@@ -1,4 +1,4 @@
-"""Two methods, point by point: which pictures one forgets and the other does not."""
+"""Two methods, point by point: which points one forgets and the other does not."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def frame(
 
 
 def sentence(table: pd.DataFrame, names: tuple[str, str], *, split: str) -> str:
-    """Say in one sentence on how many pictures of a split each of two methods is closer to the oracle."""
+    """Say in one sentence on how many points of a split each of two methods is closer to the oracle."""
     part = table[table["split"] == split]
     nearer = int((part["first"] < part["second"]).sum())
     other = int((part["first"] > part["second"]).sum())

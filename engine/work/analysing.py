@@ -22,7 +22,7 @@ from engine.specs import Analysed, Explored
 from engine.store import Artefact, Store
 from engine.store.measurements import save
 from engine.stored import load_data, load_ensemble, removed
-from engine.work.unlearning import request
+from engine.work.unlearning import prepare
 
 
 def analysis(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
@@ -83,7 +83,7 @@ def _exhibit(store: Store, job: Job, data: ImageData, device: torch.device) -> C
 
     def exhibit(most: int) -> tuple[Tensor, Tensor]:
         chunk = replace(job, part=job.inputs["parts"][0], inputs={**job.inputs, "reads": job.inputs["method reads"]})
-        method, original, task, seed = request(store, data, job.about(Analysed).unlearned, chunk, device)
+        method, original, task, seed = prepare(store, data, job.about(Analysed).unlearned, chunk, device)
         made = method.exhibit(original, task, seed=seed, most=most)
         return made.pictures, made.classes
 

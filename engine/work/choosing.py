@@ -1,4 +1,4 @@
-"""The data, and which of its pictures a recipe forgets: jobs that come before any network."""
+"""The data, and which of its points a recipe forgets: jobs that come before any network."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def forget(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: tor
 
 
 def _earlier(store: Store, spec: ForgetSet) -> list[np.ndarray]:
-    """Return the pictures, int64 (F,), of each request before the one of ``spec``, the first one first."""
+    """Return the points, int64 (F,), of each request before the one of ``spec``, the first one first."""
     sets: list[np.ndarray] = []
     before = spec.after
     while before is not None:

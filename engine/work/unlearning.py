@@ -32,7 +32,7 @@ def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: 
     """
     spec = job.about(Unlearned)
     data = load_data(store, job.inputs["dataset"], spec.original.data, hooks)
-    method, original, task, seed = request(store, data, spec, job, device)
+    method, original, task, seed = prepare(store, data, spec, job, device)
     for word in spec.reads:  # read now: the disk's time is not the method's
         task.read(word, original)
     forget, earlier = removed(store, job.inputs["forget"])  # (F,), (E,)
@@ -53,7 +53,7 @@ def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: 
     publish(artefact, job, result, watch, points, hooks, device, extra)
 
 
-def request(
+def prepare(
     store: Store, data: ImageData, spec: Unlearned, job: Job, device: torch.device
 ) -> tuple[Unlearner, Ensemble, ForgetTask, int]:
     """Return what an unlearned spec names: the method, the originals, what the method may see, and its seed."""

@@ -29,7 +29,7 @@ class Watch:
     """Runs a method: counts its time, reports progress, measures frames along the way, stops it when it diverges."""
 
     def __init__(self, hooks: Hooks, device: torch.device, splits: Mapping[str, Images] | None) -> None:
-        """Watch without frames when ``splits`` is None, else measure frames on those pictures."""
+        """Watch without frames when ``splits`` is None, else measure frames on those images."""
         self._hooks = hooks
         self._device = device
         self._splits = splits

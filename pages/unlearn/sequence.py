@@ -30,8 +30,8 @@ def line(where: Place | None, page: str) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="sequence"):
         st.html(f'<p class="fs-small strong">Request {where.number} of {where.total}:</p>', width="content")
-        for number, (request, other) in enumerate(zip(where.asked, where.runs, strict=True), start=1):
-            title = say.forget_name(request)
+        for number, (forget_set, other) in enumerate(zip(where.forget_sets, where.runs, strict=True), start=1):
+            title = say.forget_name(forget_set)
             name = f"{number}. {title}"
             if number == where.number:
                 st.html(f'<p class="fs-small strong"><b>{say.escaped(name)}</b></p>', width="content")
@@ -77,7 +77,7 @@ def _draw(run_id: str) -> None:
         )
         places = palette.places(say.method_facts(workspace.words(), run.recipe))
         figure = partial(view.figure, table, quantity=quantity, total=where.total, shades=places)
-        requests = ", ".join(f"{i}. {say.forget_name(one)}" for i, one in enumerate(where.asked, start=1))
+        requests = ", ".join(f"{i}. {say.forget_name(one)}" for i, one in enumerate(where.forget_sets, start=1))
         alt = f"{quantities[quantity].card.name} of each method over {where.total} requests: {requests}"
         show.chart(figure, "requests", alt=alt)
         columns = {
@@ -101,8 +101,8 @@ def _draw(run_id: str) -> None:
 
 def _entries(where: Place) -> list[view.Entry]:
     return [
-        view.Entry(number, say.forget_name(request), one.method, one.name, one.scores, one.facts.reference)
-        for number, (request, row) in enumerate(zip(where.asked, where.runs, strict=True), start=1)
+        view.Entry(number, say.forget_name(forget_set), one.method, one.name, one.scores, one.facts.reference)
+        for number, (forget_set, row) in enumerate(zip(where.forget_sets, where.runs, strict=True), start=1)
         if row is not None
         for one in results.results(row)
     ]
