@@ -67,7 +67,7 @@ def test_statistic_shape_and_convention_stay_through_a_reload(page, shown):
     server, run = shown
     page.goto(f"{server.url}/klom?run={run}")
     page.get_by_role("radio", name="Violin").click()
-    page.get_by_role("radio", name="Median").click()
+    page.locator(".st-key-statistic").get_by_role("radio", name="Median").click()
     page.get_by_role("radio", name="easydub").click()
     page.get_by_text("this run asked for paper").wait_for()
     page.reload()
