@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
-from engine.knobs import BadSetting
+from engine.knobs import BadSetting, Knob
 
 KINDS = ("halves", "confidence")
 """What memorisation scores can be made of."""
+
+Scores = Annotated[
+    str,
+    Knob(
+        "memorisation by",
+        "halves: networks trained on random halves, which are trained first; confidence: a proxy at no cost, how "
+        "unsure the originals are.",
+        choices=KINDS,
+    ),
+]
+"""The knob of everything that lets one choose the scores."""
 
 
 def memorisation(*, right: np.ndarray, learned: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ import torch
 from engine.cards import Card
 from engine.halves import halves
 from engine.jobs import Job, part_models
-from engine.knobs import BadSetting, Knob
-from engine.memorisation import KINDS, doubt, memorisation
+from engine.knobs import BadSetting
+from engine.memorisation import Scores, doubt, memorisation
 from engine.prerequisites.base import Prerequisite, Reading
 from engine.scope import Scope
 from engine.specs import Trained
@@ -39,15 +39,7 @@ class MemorisationScores(Prerequisite):
         departs="Random halves instead of 70 % subsets, and probabilities instead of counted answers.",
     )
 
-    by: Annotated[
-        str,
-        Knob(
-            "memorisation by",
-            "halves: networks trained on random halves, which are trained first; confidence: a proxy at no cost, how "
-            "unsure the originals are.",
-            choices=KINDS,
-        ),
-    ] = "halves"
+    by: Scores = "halves"
 
     def fragment(self, scope: Scope) -> Any:
         """Return the networks behind the scores, and their number, on which the scores depend."""

@@ -12,7 +12,7 @@ from engine.cards import Card
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
 from engine.knobs import BadSetting, Knob, Scalar
-from engine.memorisation import KINDS, by_rank, sizes
+from engine.memorisation import Scores, by_rank, sizes
 from engine.models.base import Architecture
 from engine.seeds import derive
 from engine.task import ForgetTask
@@ -77,15 +77,7 @@ class RUM(Unlearner):
             choices=("kept", "aside"),
         ),
     ] = "kept"
-    scores: Annotated[
-        str,
-        Knob(
-            "memorisation by",
-            "halves: networks trained on random halves, which are trained first; confidence: a proxy at no cost, how "
-            "unsure the originals are.",
-            choices=KINDS,
-        ),
-    ] = "halves"
+    scores: Scores = "halves"
     lr: Annotated[
         float, Knob("learning rate", "Of the method on each group; 0 is the method's own.", low=0, high=1, scale="log")
     ] = 0.0
