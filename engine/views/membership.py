@@ -75,7 +75,14 @@ def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
                 y=[row["role"]],
                 mode="markers",
                 marker={"size": 11, "color": look["colour"], "symbol": look["symbol"]},
-                error_x={"array": [row[f"{name}_sd"]], "color": look["colour"], "thickness": 1.5, "width": 4},
+                error_x={
+                    "array": [row[f"{name}_sd"]],
+                    "arrayminus": [min(row[f"{name}_sd"], row[name])],  # no share lies below 0
+                    "symmetric": False,
+                    "color": look["colour"],
+                    "thickness": 1.5,
+                    "width": 4,
+                },
                 hovertemplate=f"{text}<extra></extra>",
                 showlegend=False,
             )
