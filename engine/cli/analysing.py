@@ -51,8 +51,13 @@ def analyse(arguments: argparse.Namespace) -> int:
 
 
 def summary(key: str, method: str | None, models: int, measurement: Measurement, table: pd.DataFrame) -> dict[str, Any]:
-    """Return a measurement as plain JSON data; a number that could not be measured is ``None``."""
+    """Return a measurement as plain JSON data; a number that could not be measured is ``None``.
+
+    The value that answers the question stands in each row under the analysis's own name, whatever its column is called.
+    """
     rows = json.loads(table.to_json(orient="records", double_precision=15))
+    if value := views()[key].value:
+        rows = [{**row, key: row[value]} for row in rows]
     return {"analysis": key, "method": method, "models": models, "facts": dict(measurement.facts), "rows": rows}
 
 

@@ -32,6 +32,8 @@ class View:
 
     ``example`` returns a table to draw where rows made of the columns' examples would make no sense together.
     ``frame`` of an analysis's view takes its measurement; ``beside`` returns what the figure shows besides the table.
+    ``value`` is the column that answers the analysis's question (``VALUE`` of the module) where it has another name
+    than the analysis; the command line's JSON holds it under both.
     """
 
     key: str
@@ -41,6 +43,7 @@ class View:
     figure: Callable[..., go.Figure] | None
     example: Callable[[], pd.DataFrame] | None
     beside: Callable[[Measurement], Mapping[str, Any]] | None = None
+    value: str = ""
 
     def draw(self, measurement: Measurement) -> tuple[pd.DataFrame, functools.partial[go.Figure]]:
         """Return the table of an analysis's measurement, and its figure, which lacks only colours."""
@@ -67,4 +70,5 @@ def _view(key: str, module: ModuleType) -> View:
             raise TypeError(f"{module.__name__} has a CARD but no {needed}")
     figure, example = getattr(module, "figure", None), getattr(module, "example", None)
     columns = module.documented() if hasattr(module, "documented") else module.COLUMNS
-    return View(key, module.CARD, columns, module.frame, figure, example, getattr(module, "beside", None))
+    beside, value = getattr(module, "beside", None), getattr(module, "VALUE", "")
+    return View(key, module.CARD, columns, module.frame, figure, example, beside, value)

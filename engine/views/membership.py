@@ -38,6 +38,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "networks": NETWORKS,
     }
 )
+VALUE = "auc"
 
 
 def frame(measurement: Measurement) -> pd.DataFrame:
