@@ -33,6 +33,7 @@ from engine.experiment import misfits  # noqa: E402
 from engine.metrics import headline  # noqa: E402
 from engine.queue import Queue  # noqa: E402
 from engine.records import Recipe  # noqa: E402
+from engine.specs import Evaluation  # noqa: E402
 from engine.store import Store  # noqa: E402
 from engine.unlearners import unlearners  # noqa: E402
 
@@ -90,9 +91,11 @@ def look_closer(store: Path, run: str, rows: dict[str, dict[str, Any]], forget: 
     gone = [int(c) for c in forget.partition(":")[2].split(",")] if forget.startswith("class:") else []
     others = len(data.y_train) + np.flatnonzero(~np.isin(data.y_test, gone))  # (n,)
     for result in Queue(opened.queue_path).results(run):
-        spec, parts = result.payload["spec"], result.payload["parts"]
-        made = [opened.artefact("unlearned", spec["unlearned"]).read(name) for name in parts]
-        first = [opened.artefact("trained", spec["unlearned"]["original"]).read(name) for name in parts]
+        ensembles, parts = Evaluation.from_json(result.payload["spec"]).ensembles, result.payload["parts"]
+        made, first, oracle = (
+            [ensembles[role].artefact(opened).read(name) for name in parts]
+            for role in ("unlearned", "original", "oracle")
+        )
         changes = []
         for after, before in zip(made, first, strict=True):
             weights, old = after.tensors("weights"), before.tensors("weights")
@@ -100,7 +103,6 @@ def look_closer(store: Path, run: str, rows: dict[str, dict[str, Any]], forget: 
         row = rows[result.method_id]
         row["largest_change"] = float(max(changes))
         row["accuracy_others"] = float(np.concatenate([part.array("correct")[:, others] for part in made]).mean())
-        oracle = [opened.artefact("trained", spec["oracle"]).read(name) for name in parts]
         row["oracle_others"] = float(np.concatenate([part.array("correct")[:, others] for part in oracle]).mean())
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from engine.queue import Queue, RunRow
+from engine.specs import Evaluation, Spec
 from engine.store import Store, StoreError, default_store
 from engine.store.bundles import Bundle
 
@@ -30,13 +30,12 @@ def bundles(queue: Queue, store: Store, run: RunRow, names: Mapping[str, str]) -
     """
     by_role: dict[str, tuple[str, Bundle]] = {}
     for row in queue.results(run.id):
-        spec, parts = row.payload["spec"], row.payload["parts"]
+        ensembles, parts = Evaluation.from_json(row.payload["spec"]).ensembles, row.payload["parts"]
         if not by_role:
             for role, title in _ROLES.items():
-                whose = spec["unlearned"]["original"] if role == "original" else spec[role]
-                by_role[role] = (title, _bundle(store, "trained", whose, parts, run, role))
+                by_role[role] = (title, _bundle(store, ensembles[role], parts, run, role))
         title = names.get(row.method_id, row.method_id)
-        by_role[row.method_id] = (title, _bundle(store, "unlearned", spec["unlearned"], parts, run, row.method_id))
+        by_role[row.method_id] = (title, _bundle(store, ensembles["unlearned"], parts, run, row.method_id))
     return {which: (title, bundle) for which, (title, bundle) in by_role.items() if bundle.files}
 
 
@@ -53,7 +52,7 @@ def route() -> Route:
 def strategy(queue: Queue, store: Store, run: RunRow) -> str:
     """Return how the run's networks were trained in fact, stacked or looped; empty when nothing was."""
     for row in queue.results(run.id):
-        artefact = store.artefact("trained", row.payload["spec"]["unlearned"]["original"])
+        artefact = Evaluation.from_json(row.payload["spec"]).unlearned.original.artefact(store)
         for part in row.payload["parts"]:
             if artefact.has(part):
                 files = artefact.read(part)
@@ -61,8 +60,8 @@ def strategy(queue: Queue, store: Store, run: RunRow) -> str:
     return ""
 
 
-def _bundle(store: Store, kind: str, spec: Mapping[str, Any], parts: list[str], run: RunRow, which: str) -> Bundle:
-    artefact = store.artefact(kind, spec)
+def _bundle(store: Store, spec: Spec, parts: list[str], run: RunRow, which: str) -> Bundle:
+    artefact = spec.artefact(store)
     files = []
     for part in parts:
         path = artefact.path / part / "weights.safetensors"
@@ -72,7 +71,7 @@ def _bundle(store: Store, kind: str, spec: Mapping[str, Any], parts: list[str], 
         "run": run.id,
         "which": which,
         "models": "the first axis of every tensor; files hold the half-open ranges of models in their names",
-        "spec": spec,
+        "spec": spec.plain,
         "files": [name for name, _ in files],
     }
     return Bundle(f"forgetscope-{run.id[:6]}-{which}", tuple(files), manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,8 @@ import streamlit as st
 from engine.cards import MethodFacts
 from engine.metrics.scores import Scores
 from engine.queue import ResultRow, RunRow
-from engine.records import EARLIER, digest
+from engine.records import EARLIER
+from engine.specs import WHOLE, Evaluation, ForgetSet
 from engine.store import Artefact, Part, StoreError, default_store
 from engine.views import enough, headline, trajectory
 from pages.ui import say, workspace
@@ -45,7 +47,12 @@ class Result:
     @property
     def data_hash(self) -> str:
         """The hash of the data set it was measured on."""
-        return str(self.payload["spec"]["unlearned"]["original"]["data"])
+        return self.spec.unlearned.original.data
+
+    @functools.cached_property
+    def spec(self) -> Evaluation:
+        """What its numbers were measured on."""
+        return Evaluation.from_json(self.payload["spec"])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return ``klom``, ``floor``, ``klom_other`` and ``floor_other``, each (P,).
@@ -53,7 +60,7 @@ class Result:
         Raises:
             StoreError: they are gone from the store or damaged; in words.
         """
-        return _arrays(str(default_store()), self.run, self.method, self.models, self.payload["spec"])
+        return _arrays(str(default_store()), self.run, self.method, self.models, self.spec)
 
     def values(self, convention: str) -> tuple[np.ndarray, np.ndarray]:
         """Return KLOM and floor at every point, each (P,), in a convention.
@@ -81,7 +88,8 @@ class Result:
         Raises:
             StoreError: they are gone from the store or damaged; in words.
         """
-        return _removed(str(default_store()), digest(self.payload["forget"]), self.payload["forget"])
+        forget = ForgetSet.from_json(self.payload["forget"])
+        return _removed(str(default_store()), forget.digest, forget)
 
     def points(self) -> dict[str, np.ndarray]:
         """Return the points of each split; at a later request of a sequence also what earlier ones removed.
@@ -151,18 +159,8 @@ class Result:
         """
         return _by_size(str(default_store()), self.run, self.method, self.models, convention, self)
 
-    def _place(self, role: str) -> tuple[str, Mapping[str, Any]]:
-        spec = self.payload["spec"]
-        return {
-            "original": ("trained", spec["unlearned"]["original"]),
-            "unlearned": ("unlearned", spec["unlearned"]),
-            "oracle": ("trained", spec["oracle"]),
-            "floor": ("trained", spec["floor"]),
-        }[role]
-
     def _parts(self, role: str) -> list[Part]:
-        kind, spec = self._place(role)
-        artefact = workspace.store().artefact(kind, spec)
+        artefact = self.spec.ensembles[role].artefact(workspace.store())
         return [_part(str(artefact.path), name, artefact) for name in self.payload["parts"]]
 
     def _column(self, role: str, array: str, points: int | np.ndarray) -> np.ndarray:
@@ -177,8 +175,8 @@ def _part(path: str, name: str, _artefact: Artefact) -> Part:  # noqa: ARG001
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _removed(store_path: str, spec_hash: str, _spec: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
-    part = workspace.store().artefact("forget", _spec).read("whole")
+def _removed(store_path: str, spec_digest: str, _spec: ForgetSet) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+    part = _spec.artefact(workspace.store()).read(WHOLE)
     earlier = part.array("earlier") if "earlier.npy" in part.files else np.empty(0, np.int64)
     return np.array(part.array("indices")), np.array(earlier)
 
@@ -189,9 +187,9 @@ def _arrays(
     run: str,  # noqa: ARG001
     method: str,  # noqa: ARG001
     models: int,  # noqa: ARG001
-    _spec: Mapping[str, Any],
+    _spec: Evaluation,
 ) -> dict[str, np.ndarray]:
-    part = workspace.store().artefact("evaluation", _spec).read("whole")
+    part = _spec.artefact(workspace.store()).read(WHOLE)
     return {name: np.array(part.array(name)) for name in ("klom", "floor", "klom_other", "floor_other")}
 
 

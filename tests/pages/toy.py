@@ -18,9 +18,10 @@ from engine.metrics import statistics
 from engine.metrics.klom import floor, klom
 from engine.queue import Queue
 from engine.queue.uses import note_uses
-from engine.records import Choice
-from engine.specs import Explored, Trained
+from engine.records import Choice, digest
+from engine.specs import Evaluation, Explored, ForgetSet, Spec, Trained, Unlearned
 from engine.store import Artefact, Piece, Store
+from engine.training import Measuring, Training
 
 METHODS = ("do_nothing", "gradient_descent", "scrub", "oracle_matching")
 SHIFT = {"do_nothing": 1.0, "gradient_descent": 0.75, "scrub": -0.35, "oracle_matching": 0.08}
@@ -77,16 +78,19 @@ def fill(
 
     run = queue.submit(wanted, session="toy", label=label)
     queue.set_status(run, "running")
-    named = {"asked": [*before, wanted["forget"]]} if wanted["forget"]["key"] == "class" else {}
+    named = [*before, wanted["forget"]] if wanted["forget"]["key"] == "class" else []
+    gone = digest(["toy", models, named])
     trained = {
-        role: {"role": role, "data": data.hash, "toy": models, **named} for role in ("original", "oracle", "floor")
+        role: Trained(data.hash, Choice("mlp"), Training(), f"without:{gone}", role, 0)
+        for role in ("original", "oracle", "floor")
     }
-    chosen_spec = {"data": data.hash, "selector": wanted["forget"], "toy": models, **named}
-    pieces = [put(store, "forget", chosen_spec, "whole", indices=forget, earlier=earlier)]
+    selector = Choice.from_json(wanted["forget"], "forget")
+    chosen_spec = ForgetSet(data.hash, selector, 0, reads={"toy": gone})
+    pieces = [put(store, chosen_spec, "whole", indices=forget, earlier=earlier)]
     margins = {"original": draw(sure), "oracle": draw(truth), "floor": draw(truth)}
     part = f"00000-{models:05d}"
     for role, spec in trained.items():
-        pieces.append(put(store, "trained", spec, part, margins=margins[role], correct=margins[role] > 0))
+        pieces.append(put(store, spec, part, margins=margins[role], correct=margins[role] > 0))
     points = {
         "forget": forget,
         "retain": np.setdiff1d(np.arange(train), [*forget, *earlier]),
@@ -101,11 +105,10 @@ def fill(
             truth + SHIFT[method] * (sure - truth) + (0.25 * rng.normal(size=total) if method != "do_nothing" else 0)
         )
         unlearned = margins["original"] if method == "do_nothing" else draw(centre)
-        spec = {"original": trained["original"], "forget": "toy", "method": {"key": method}, "seed": 0}
+        spec = Unlearned(trained["original"], "toy", Choice(method), 0)
         followed = np.concatenate([forget, np.setdiff1d(np.arange(train), forget)[:100], np.arange(train, train + 100)])
         made = put(
             store,
-            "unlearned",
             spec,
             part,
             margins=unlearned,
@@ -117,9 +120,9 @@ def fill(
         pieces.append(made)
         values = klom(oracle=margins["oracle"], unlearned=unlearned)
         other = klom(oracle=margins["oracle"], unlearned=unlearned, convention="easydub")
-        whole = {"unlearned": spec, "oracle": trained["oracle"], "floor": trained["floor"], "models": models}
+        whole = Evaluation(spec, trained["oracle"], trained["floor"], Measuring(), models)
         arrays = {"klom": values, "floor": noise, "klom_other": other, "floor_other": noise_other}
-        pieces.append(put(store, "evaluation", whole, "whole", **arrays))
+        pieces.append(put(store, whole, "whole", **arrays))
         rows = [row(split, points[split], values, noise, SHIFT[method]) for split in points]
         queue.put_result(
             run,
@@ -127,11 +130,11 @@ def fill(
             models,
             {
                 "scores": scores(*rows, models=models, warnings=warnings).to_json(),
-                "spec": whole,
+                "spec": whole.plain,
                 "parts": [part],
                 "final": True,
                 "train": train,
-                "forget": chosen_spec,
+                "forget": chosen_spec.plain,
             },
         )
         states[method] = {"done": 2, "total": 2, "stopped": ""}
@@ -158,13 +161,13 @@ def removed(store: Store, payload: Mapping[str, Any]) -> tuple[list[int], list[i
     return part.array("indices").tolist(), part.array("earlier").tolist() if "earlier.npy" in part.files else []
 
 
-def put(store: Store, kind: str, spec: Mapping[str, Any], part: str, **arrays: np.ndarray) -> Piece:
+def put(store: Store, spec: Spec, part: str, **arrays: np.ndarray) -> Piece:
     """Write the arrays of one part and return it."""
-    artefact = store.artefact(kind, spec)
+    artefact = spec.artefact(store)
     with artefact.write(part) as out:
         for name, array in arrays.items():
             out.arrays(name, array)
-    return Piece(kind, artefact.key, part)
+    return Piece(spec.kind, artefact.key, part)
 
 
 def explored(store: Store, data_hash: str, *, original: Trained | None = None, **analysis: str) -> Artefact:
