@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from engine.pictures import find  # noqa: E402 - the engine lies beside this folder
 from engine.queue import Queue  # noqa: E402
+from engine.specs import WHOLE, Evaluation, ForgetSet  # noqa: E402
 from engine.store import Store, default_store  # noqa: E402
 
 METHOD = "oracle_matching"
@@ -30,27 +31,29 @@ def main() -> None:
     store = Store.open(parser.parse_args().store)
     queue = Queue(store.queue_path)
     for run in queue.runs():
-        found = {row.method_id: row for row in queue.results(run.id)} if run.status == "done" else {}
-        if METHOD in found and "do_nothing" in found:
+        rows = {row.method_id: row for row in queue.results(run.id)} if run.status == "done" else {}
+        if METHOD in rows and "do_nothing" in rows:
             break
     else:
         raise SystemExit("no finished run with oracle matching and do nothing; run the demo first")
-    payload = found[METHOD].payload
-    spec, forget = payload["spec"], store.artefact("forget", payload["forget"]).read("whole").array("indices")
+    payload = rows[METHOD].payload
+    spec = Evaluation.from_json(payload["spec"])
+    forget = ForgetSet.from_json(payload["forget"]).artefact(store).read(WHOLE).array("indices")
 
     def values(row: str, name: str) -> np.ndarray:
-        return store.artefact("evaluation", found[row].payload["spec"]).read("whole").array(name)[forget]
+        return Evaluation.from_json(rows[row].payload["spec"]).artefact(store).read(WHOLE).array(name)[forget]
 
     remembered = values("do_nothing", "klom") >= np.quantile(values("do_nothing", "klom"), 0.9)
     klom = np.where(remembered, values(METHOD, "klom"), np.nan)
     place = int(np.nanargmin(np.abs(klom - np.nanmedian(klom))))
     point = int(forget[place])
 
-    def margins(kind: str, trained: dict[str, object]) -> list[float]:
-        parts = [store.artefact(kind, trained).read(part).array("margins")[:, point] for part in payload["parts"]]
+    def margins(role: str) -> list[float]:
+        artefact = spec.ensembles[role].artefact(store)
+        parts = [artefact.read(part).array("margins")[:, point] for part in payload["parts"]]
         return [round(float(value), 3) for value in np.concatenate(parts)]
 
-    pictures = find(store, spec["unlearned"]["original"]["data"])
+    pictures = find(store, spec.unlearned.original.data)
     if pictures is None:
         raise SystemExit("the pictures of that run are gone")
     example = {
@@ -58,12 +61,12 @@ def main() -> None:
         "label": pictures.class_name(point),
         "point": point,
         "method": "oracle matching",
-        "models": len(margins("trained", spec["oracle"])),
+        "models": len(margins("oracle")),
         "klom": round(float(klom[place]), 3),
         "floor": round(float(values(METHOD, "floor")[place]), 3),
-        "original": margins("trained", spec["unlearned"]["original"]),
-        "unlearned": margins("unlearned", spec["unlearned"]),
-        "oracle": margins("trained", spec["oracle"]),
+        "original": margins("original"),
+        "unlearned": margins("unlearned"),
+        "oracle": margins("oracle"),
     }
     (ROOT / "assets" / "example.json").write_text(json.dumps(example) + "\n", "utf-8")
     print(f"point {point}, a {example['label']}: KLOM {example['klom']}, floor {example['floor']}")
