@@ -37,9 +37,9 @@ from engine.knobs import BadSetting
 from engine.metrics.base import MetricError
 from engine.plan import (
     Plan,
+    chosen_pictures,
     data_info,
     data_job,
-    forget_set,
     probe_job,
     probed,
 )
@@ -237,7 +237,7 @@ class Answers:
         if plan is None:
             return ()
         info = data_info(experiment, self.store)
-        chosen = forget_set(experiment, self.store, info) if info is not None else None
+        chosen = chosen_pictures(experiment, self.store, info) if info is not None else None
         if chosen is not None:
             identity, indices = chosen
             return {

@@ -141,7 +141,7 @@ def supposed(count: int, train: int) -> list[Request]:
     ]
 
 
-def forget_set(experiment: Experiment, store: Store, info: Mapping[str, Any]) -> tuple[str, np.ndarray] | None:
+def chosen_pictures(experiment: Experiment, store: Store, info: Mapping[str, Any]) -> tuple[str, np.ndarray] | None:
     """Return the forget set's hash and training indices (F,), or None before its job is done."""
     chosen = requests(experiment.forget_specs(_scope(experiment, info, None, 0)), store)
     return None if chosen is None else (chosen[-1].hash, chosen[-1].forget)

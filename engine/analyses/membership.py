@@ -61,12 +61,14 @@ class Membership(Analysis):
         for r, role in enumerate(roles):
             progress(r / len(roles), f"the {role} networks")
             margins = bench.margins(role)  # (M, P)
-            auc[:, r], tpr[:, r] = attack(members=margins[:, members], others=margins[:, others], fpr=self.fpr)
+            auc[:, r], tpr[:, r] = threshold_attack(
+                members=margins[:, members], others=margins[:, others], fpr=self.fpr
+            )
         facts = {"roles": list(roles), "fpr": self.fpr, "members": len(members), "others": len(others)}
         return Measurement({"auc": auc, "tpr": tpr}, facts)
 
 
-def attack(*, members: np.ndarray, others: np.ndarray, fpr: float) -> tuple[np.ndarray, np.ndarray]:
+def threshold_attack(*, members: np.ndarray, others: np.ndarray, fpr: float) -> tuple[np.ndarray, np.ndarray]:
     """Return AUC and true positive rate (M,) of thresholds on margins, ``members`` (M, F) and ``others`` (M, T).
 
     The rate is the largest at which at most a share ``fpr`` of the others lies above the same threshold. A row that

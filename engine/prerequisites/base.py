@@ -55,6 +55,18 @@ class Reading:
     strategy: Strategy = "stacked"
     original: Ensemble | None = field(default=None, repr=False)
 
+    @classmethod
+    def of(cls, job: Job, spec: Unlearned | ForgetSet, word: str, **known: Any) -> Self:
+        """Return the reading of the prerequisite ``word`` in a job of the reader ``spec``; ``known`` is the rest."""
+        return cls(
+            spec=spec,
+            fragment=spec.reads.get(word),
+            part=job.part,
+            parts=job.inputs["reads"][word],
+            strategy=job.inputs.get("strategy", "stacked"),
+            **known,
+        )
+
 
 @dataclass(frozen=True)
 class Prerequisite(Configured, abc.ABC):

@@ -65,18 +65,7 @@ def forget(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: tor
         features, margins = through(store, data, spec.original, job.inputs["original_part"], device)
     everything = np.arange(len(data.y_train))
     read = {
-        one.reads: one.load(
-            Reading(
-                store=store,
-                data=data,
-                spec=spec,
-                fragment=spec.reads.get(one.reads),
-                part=job.part,
-                parts=job.inputs["reads"][one.reads],
-                indices=everything,
-                device=device,
-            )
-        )
+        one.reads: one.load(Reading.of(job, spec, one.reads, store=store, data=data, indices=everything, device=device))
         for one in prerequisites_of(selector)
     }
     arrays = {word: x.cpu().numpy() if isinstance(x, torch.Tensor) else x for word, x in read.items()}

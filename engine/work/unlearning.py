@@ -66,23 +66,13 @@ def prepare(
     retained = torch.ones(len(images), dtype=torch.bool, device=device)  # (N,)
     retained[torch.from_numpy(np.concatenate([forget, earlier])).to(device)] = False
     numbers = retained.nonzero()[:, 0]  # (R,)
+    here = {"store": store, "data": data, "indices": forget, "device": device}
 
     def reader(prerequisite: Prerequisite) -> Callable[[Ensemble], Any]:
         def load(originals: Ensemble) -> Any:
             if originals.ids not in loaded:
                 loaded[originals.ids] = prerequisite.load(
-                    Reading(
-                        store=store,
-                        data=data,
-                        spec=spec,
-                        fragment=spec.reads.get(prerequisite.reads),
-                        part=job.part,
-                        parts=job.inputs["reads"][prerequisite.reads],
-                        indices=forget,
-                        device=device,
-                        strategy=strategy,
-                        original=originals,
-                    )
+                    Reading.of(job, spec, prerequisite.reads, **here, original=originals)
                 )
             return loaded[originals.ids]
 
