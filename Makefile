@@ -19,6 +19,7 @@ test: setup $(VENV)/.installed-dev browser lint  ## run every test
 
 demo: setup  ## run the experiments of docs/results.md and print their tables
 	$(BIN)/python -m engine demo
+	$(BIN)/python -m engine demo --looking
 
 screenshots: setup $(VENV)/.installed-dev browser  ## draw the pictures of every page into assets/screenshots
 	$(BIN)/python assets/make_screenshots.py

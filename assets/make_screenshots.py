@@ -25,11 +25,13 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from engine.demo import demo_recipe  # noqa: E402 - the engine lies beside this folder
+from engine.experiment import resolve  # noqa: E402
 from engine.queue import Queue, Shelf  # noqa: E402
 from engine.store import Store  # noqa: E402
 
@@ -53,6 +55,10 @@ class Shot:
     path: str
     mark: str
     height: int = 1000
+    press: str = ""
+    """A button to press first, where what the mark shows is measured on request."""
+    within: str = "body"
+    """Where on the page that button is, as a CSS selector."""
 
 
 def shots(run: str, forget: str) -> list[Shot]:
@@ -62,6 +68,18 @@ def shots(run: str, forget: str) -> list[Shot]:
         Shot("forget", f"/forget?set={forget}", "canvas", 1200),
         Shot("unlearn", f"/unlearn?run={run}", ".js-plotly-plot .scatterlayer .trace", 1400),
         Shot("klom", f"/klom?run={run}", ".st-key-margins .js-plotly-plot", 1500),
+        Shot("missing", f"/missing?run={run}", ".st-key-moment-margins .js-plotly-plot", 2000),
+        Shot("predictions", f"/predictions?run={run}", ".st-key-answers-confusion .js-plotly-plot", 1900, "Measure"),
+        Shot("attention", f"/attention?run={run}", ".fs-maps img", 1500, "Measure"),
+        Shot("inversion", f"/inversion?run={run}", ".fs-maps img", 1300, "Measure"),
+        Shot(
+            "layers",
+            f"/layers?run={run}",
+            ".st-key-look-twins-chart .js-plotly-plot",
+            2150,
+            "Measure",
+            ".st-key-look-twins-part",
+        ),
         Shot("methods", "/methods", "h1", 1200),
         Shot("runs", "/runs", "[class*=st-key-run-]", 800),
     ]
@@ -102,7 +120,11 @@ def demo(browser: Browser, address: str, store: Path) -> tuple[str, str]:
     queue, shelf = Queue(Store.open(store).queue_path), Shelf(Store.open(store).queue_path)
     done = [row.id for row in queue.runs() if row.status == "done"]
     if not done:
-        done = [queue.submit(demo_recipe().to_json(), session="pictures", label="Handwritten digits, random 50")]
+        done = [
+            queue.submit(
+                resolve(demo_recipe()).recipe.to_json(), session="pictures", label="Handwritten digits, random 50"
+            )
+        ]
         page = browser.new_page()
         page.goto(address)  # somebody looks, so a compute process starts
         while not queue.run(done[0]).over:
@@ -120,6 +142,13 @@ def photograph(page: Page, address: str, shot: Shot, *, width: int, dark: bool) 
     page.set_viewport_size({"width": width, "height": shot.height})
     page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
     page.goto(address + shot.path)
+    if shot.press:
+        button = page.locator(shot.within).get_by_role("button", name=shot.press, exact=True).first
+        for _ in range(120):  # what was measured before is there after a moment, in which the button is seen
+            if page.locator(shot.mark).count():
+                break
+            with contextlib.suppress(PlaywrightError):
+                button.click(timeout=1000)
     page.locator(shot.mark).first.wait_for(timeout=120_000)
     page.locator("[data-testid=stStatusWidget]").wait_for(state="detached", timeout=120_000)
     page.locator("[data-stale=true]").first.wait_for(state="detached", timeout=60_000)

@@ -1,11 +1,14 @@
-"""Each method at the best setting of a small grid, per forget set, beside doing nothing and the floor.
+"""Each method's settings searched on some networks and measured again on others, beside its default and doing nothing.
 
-    python benchmarks/grids.py [--models 40] [--model mlp] [--forget "random:50;class:3;cluster:4"] [--write]
+    python benchmarks/grids.py [--choose 20] [--models 40] [--forget "random:50;class:3;cluster:4"] [--write]
 
-A grid is one sweep, as the app and ``python -m engine run --methods`` make them, and all grids of a forget set are one
-run. "Best" is the lowest 95th percentile of forget KLOM. A method whose paper claims the case and that does no better
-than doing nothing at any setting is marked. ``--store`` keeps what was computed between calls, ``--only`` leaves
-methods out, ``--write`` puts the tables into docs/methods.md.
+A grid is one sweep, as the app and ``python -m engine run --methods`` make them; the default is always in it. Of each
+method the setting with the lowest of the larger of forget and retain KLOM (95th percentile) is chosen, on ``--choose``
+networks of seed 0; for whole classes and clusters one setting for both. It is then measured again, beside the default,
+on ``--models`` networks of seed 1, which played no part in the choice. "Nearer than doing nothing" is claimed where the
+paired difference of forget KLOM on those networks lies beyond its 95 % interval. A method that breaks networks is never
+chosen. ``--write`` puts the tables into docs/methods.md and the settings into engine/unlearners/searched.json, which
+the forms of the app offer. ``--store`` keeps what was computed between calls, ``--only`` leaves methods out.
 """
 
 from __future__ import annotations
@@ -16,150 +19,225 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._common import hardware  # noqa: E402 - beside this folder
-from benchmarks.methods import PAGE, engine, look_closer  # noqa: E402
+from benchmarks.methods import PAGE, engine  # noqa: E402
 from engine.claims import off_label  # noqa: E402
 from engine.experiment import misfits  # noqa: E402
 from engine.metrics import headline  # noqa: E402
+from engine.metrics.paired import difference  # noqa: E402
+from engine.queue import Queue  # noqa: E402
 from engine.records import Recipe  # noqa: E402
-from engine.unlearners import unlearners  # noqa: E402
+from engine.specs import WHOLE, Evaluation, ForgetSet  # noqa: E402
+from engine.store import Store  # noqa: E402
+from engine.sweep import expand  # noqa: E402
+from engine.unlearners import make_unlearner, unlearners  # noqa: E402
 
 BEGIN, END = "<!-- best of grids: begin -->", "<!-- best of grids: end -->"
-RATES = "1e-5|1e-4|1e-3|1e-2"
-GRIDS = {
-    "gradient_descent": f"lr={RATES}:epochs=1|5|10",
-    "gradient_ascent": f"lr={RATES}:epochs=1|5|10",
-    "neg_grad_plus": "lr=1e-4|1e-3|1e-2:epochs=3|5|10",
-    "scrub": "lr=1e-4|5e-4|5e-3:epochs=5|10:maximise_epochs=1|3",
-    "random_labels": "lr=1e-4|1e-3|1e-2:epochs=1|3|5",
-    "amnesiac": "lr=1e-4|1e-3:epochs=1|3|5",
-    "salun": "lr=1e-4|1e-3:epochs=1|3:share=0.3|0.5|0.7",
-    "boundary_shrink": "lr=1e-5|1e-4|1e-3:epochs=3|10",
-    "boundary_expand": "lr=1e-5|1e-4|1e-3:epochs=3|10",
-    "unsir": "impair_lr=1e-3|5e-3|2e-2:repair_lr=1e-3|1e-2",
-    "iau": "lr=3e-4|1e-3|3e-3|1e-2|3e-2",
-    "bad_teaching": "lr=1e-4|1e-3|3e-3:epochs=1|3",
-    "usgd": "scale=0.003|0.01|0.03|0.1|0.3|1",
-    "distillation": "lr=1e-3|1e-2:epochs=5|10",
-    "oracle_matching": "lr=1e-4|1e-3:epochs=4|8",
-    "ssd": "alpha=1|2|5|10|20:strength=0.5|1",
-    "influence": "gradient=forget|retain:damping=1e-4|1e-3|1e-2|1e-1",
-    "fisher": "alpha=1e-7|1e-6|1e-5|1e-4",
-    "l1_sparse": "gamma=1e-5|1e-4|1e-3:lr=1e-3|1e-2",
-    "synflow": "ratio=0.3|0.6|0.9:epochs=5|15",
-    "adv_imp": "lr=0.01|0.03:strength=1|10",
-    "rum": "base=neg_grad_plus|random_labels:epochs=1|3",
-}
-"""Settings to try, in the words of the command line; a method that is not here is measured as it is."""
+SEARCHED = ROOT / "engine" / "unlearners" / "searched.json"
+KINDS = {"random": "random pictures", "class": "a class or cluster", "cluster": "a class or cluster"}
+"""What a search on a selector's forget set is for, as the presets of methods name it."""
 
 
-def measure(store: Path, model: str, forget: str, methods: list[str], models: int) -> list[dict[str, Any]]:
-    """Return one row per method: its best setting on this forget set, and how far every setting got."""
-    plain = Recipe.from_json(engine("recipe", "--model", model, "--methods", "do_nothing"))
-    refused = misfits(plain.model, plain.training)
-    methods = [key for key in methods if key not in refused]
-    grids = ",".join(f"{key}:{GRIDS[key]}" if key in GRIDS else key for key in methods)
-    recipe = engine("recipe", "--model", model, "--forget", forget, "--models", str(models), "--methods", grids)
+def run(store: Path, model: str, forget: str, methods: str, models: int, seed: int) -> tuple[dict[str, Any], Recipe]:
+    """Run methods through the queue and return what the command line prints, and the recipe."""
+    about = ["--model", model, "--forget", forget, "--models", str(models), "--seed", str(seed)]
+    recipe = engine("recipe", *about, "--methods", methods)
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(recipe, file)
         file.flush()
         found = engine("run", file.name, "--store", str(store), "--json")
+    return found, Recipe.from_json(found["recipe"])
+
+
+def by_method(found: dict[str, Any], recipe: Recipe) -> list[dict[str, Any]]:
+    """Return one row per method of a run, in its order: its key and settings, and numbers under metric and split."""
     rows: dict[str, dict[str, Any]] = {}
     for one in found["results"]:
         row = rows.setdefault(one["method"], {})
         row |= {f"klom_{one['split']}": one[headline().key], f"accuracy_{one['split']}": one["accuracy"]}
-        row |= {"compute": one["compute"]}
+        row |= {"compute": one["compute"], "broken": one["broken"]}
     for method, reason in found["stopped"].items():
         rows.setdefault(method, {})["stopped"] = reason
-    look_closer(store, found["run"], rows, forget)
-    submitted = Recipe.from_json(found["recipe"])
-    tried: dict[str, list[dict[str, Any]]] = {}
-    for method, choice in zip(submitted.methods_ids(), submitted.methods, strict=True):
-        tried.setdefault(choice.key, []).append({**rows[method], "settings": choice.settings})
-    nothing = tried["do_nothing"][0]["klom_forget"]
-    best = []
-    for key, several in tried.items():
-        measured = [row for row in several if "klom_forget" in row]
-        if not measured:
-            best.append({"method": key, "settings": 0, "stopped": len(several)})
-            continue
-        one = min(measured, key=lambda row: row["klom_forget"])
-        varied = [part.partition("=")[0] for part in GRIDS.get(key, "").split(":") if part]
-        claimed = not off_label(unlearners()[key].card.claims, found["recipe"])
-        best.append(
-            {
-                **one,
-                "method": key,
-                "setting": ", ".join(f"{name} {one['settings'][name]:g}" if isinstance(one["settings"][name], float)
-                                     else f"{name} {one['settings'][name]}" for name in varied),
-                "tried": len(several),
-                "stopped": len(several) - len(measured),
-                "claimed": claimed,
-                "short": claimed and one["klom_forget"] > nothing,
-            }
-        )  # fmt: skip
-    floor = {"method": "(floor)", **{f"klom_{split}": value[headline().key] for split, value in found["floor"].items()}}
-    return [*best, floor]
+    both = zip(recipe.methods_ids(), recipe.methods, strict=True)
+    return [{**rows.get(m, {}), "id": m, "method": choice.key, "settings": choice.settings} for m, choice in both]
+
+
+def worse(row: dict[str, Any]) -> float:
+    """Return what settings are ranked by: the larger of forget and retain KLOM, and never one that breaks networks."""
+    if row.get("broken") or "klom_forget" not in row:
+        return float("inf")
+    return max(row["klom_forget"], row["klom_retain"])
+
+
+def search(
+    store: Path, model: str, forget_sets: list[str], keys: list[str], models: int
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return, per kind of forget set and method, the settings chosen, how many were tried and how they scored."""
+    scores: dict[tuple[str, str, str], dict[str, float]] = {}
+    settings: dict[str, Any] = {}
+    for forget in forget_sets:
+        grids = [written(key, one) for key in keys for one in settings_of(key)]
+        found, recipe = run(store, model, forget, ",".join(grids), models, 0)
+        for row in by_method(found, recipe):
+            name = json.dumps(row["settings"], sort_keys=True)
+            settings[name] = row["settings"]
+            kind = KINDS[forget.partition(":")[0]]
+            scores.setdefault((kind, row["method"], name), {})[forget] = worse(row)
+        print(f"searched {forget}", file=sys.stderr, flush=True)
+    chosen: dict[str, dict[str, dict[str, Any]]] = {}
+    for kind in dict.fromkeys(KINDS[forget.partition(":")[0]] for forget in forget_sets):
+        for key in keys:
+            tried = {name: sum(each.values()) for (k, m, name), each in scores.items() if (k, m) == (kind, key)}
+            best = min(tried, key=lambda name: tried[name])
+            if tried[best] < float("inf"):
+                chosen.setdefault(kind, {})[key] = {"settings": settings[best], "tried": len(tried)}
+    return chosen
+
+
+def settings_of(key: str) -> list[dict[str, Any]]:
+    """Return the settings of a method that are tried: its default and the grid its file declares, none twice."""
+    method = unlearners()[key]
+    default = make_unlearner({"key": key}).settings()
+    tried = [default, *({**default, **one} for one in expand(key, method.fields(), method.tuned) if method.tuned)]
+    return list({json.dumps(one, sort_keys=True): one for one in tried}.values())
+
+
+def again(
+    store: Path, model: str, forget: str, keys: list[str], chosen: dict[str, dict[str, Any]], models: int
+) -> list[dict[str, Any]]:
+    """Return a row per method, measured on networks that played no part in the choice, chosen setting and default."""
+    specs = list(dict.fromkeys([*keys, *(written(key, one["settings"]) for key, one in chosen.items())]))
+    found, recipe = run(store, model, forget, ",".join(specs), models, 1)
+    rows = by_method(found, recipe)
+    margins, points = read_margins(store, found["run"])
+    default = {key: make_unlearner({"key": key}).settings() for key in keys}
+    made = []
+    for key in keys:
+        own = [row for row in rows if row["method"] == key]
+        plain = next(row for row in own if row["settings"] == default[key])
+        best = next((row for row in own if row["settings"] == chosen.get(key, {}).get("settings")), plain)
+        row = {**best, "method": key, "default": plain, "tried": chosen.get(key, {}).get("tried", 1)}
+        row["changed"] = {k: v for k, v in best["settings"].items() if v != default[key][k]}
+        row["claimed"] = not off_label(unlearners()[key].card.claims, found["recipe"])
+        if best["id"] in margins and key != "do_nothing":
+            side = {"oracle": margins["oracle"], "first": margins[best["id"]], "second": margins["original"]}
+            ids = points["forget"]
+            row["difference"] = difference(**{name: np.ascontiguousarray(v[:, ids]) for name, v in side.items()})
+        made.append(row)
+    floor = {f"klom_{split}": value[headline().key] for split, value in found["floor"].items()}
+    return [*made, {"method": "(floor)", **floor}]
+
+
+def written(key: str, settings: Mapping[str, Any]) -> str:
+    """Return a method with settings in the words of the command line, those that differ from the default."""
+    default = make_unlearner({"key": key}).settings()
+    return ":".join([key, *(f"{name}={value}" for name, value in settings.items() if value != default[name])])
+
+
+def read_margins(store: Path, run_id: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the margins (M, P) of oracles, originals and each method's networks, and the points of each split."""
+    where = Store(store)
+    margins: dict[str, np.ndarray] = {}
+    points: dict[str, np.ndarray] = {}
+    for result in Queue(where.queue_path).results(run_id):
+        spec = Evaluation.from_json(result.payload["spec"])
+        for role, ensemble in spec.ensembles.items():
+            name = result.method_id if role == "unlearned" else role
+            if name not in margins:
+                chunks = ensemble.artefact(where)
+                parts = [chunks.read(part) for part in result.payload["parts"]]
+                margins[name] = np.concatenate([np.array(part.array("margins")) for part in parts])  # (M, P)
+        forget = ForgetSet.from_json(result.payload["forget"]).artefact(where).read(WHOLE)
+        points["forget"] = np.array(forget.array("indices"))
+    return margins, points
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
-    """Return a Markdown table, best first; what the paper claims and no setting reaches is marked with "no"."""
+    """Return a Markdown table, best first."""
 
     def number(row: dict[str, Any], name: str, scale: float = 1, digits: int = 2) -> str:
         return f"{scale * row[name]:.{digits}f}" if name in row else ""
 
+    def setting(row: dict[str, Any]) -> str:
+        if row["method"][0] == "(":
+            return ""
+        changed = row["changed"].items()
+        return ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in changed) or "default"
+
     head = [
         "method",
-        "best setting",
+        "chosen",
         "of",
         "forget",
         "retain",
         "test",
         "acc. forget",
-        "others",
         "retrains",
-        "better than doing nothing",
+        "default: forget",
+        "retain",
     ]
+    head += ["against doing nothing", "nearer"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for row in sorted(rows, key=lambda row: row.get("klom_forget", 1e9)):
-        said = ""
-        if "claimed" in row and row["method"] != "do_nothing":
-            said = "**no**" if row["short"] else ("yes" if row["claimed"] else "no claim")
+    for row in sorted(rows, key=lambda row: worse({"broken": 0, **row})):
+        verdict, apart = "", ""
+        if "difference" in row:
+            one = row["difference"]
+            apart = f"{one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f})"
+            verdict = {True: "yes", False: "**no**", None: "cannot be told"}[one.nearer]
+            verdict += "" if row["claimed"] else ", no claim of its paper"
+        verdict += f", {row['broken']} broke" if row.get("broken") else ""
+        plain = row.get("default", {})
         cells = [
             f"`{row['method']}`" if row["method"][0] != "(" else row["method"],
-            row.get("setting", ""),
-            f"{row['tried']}" + (f" ({row['stopped']} stopped)" if row["stopped"] else "") if "tried" in row else "",
+            setting(row),
+            f"{row['tried']}" if "tried" in row else "",
             *(number(row, f"klom_{split}") for split in ("forget", "retain", "test")),
             number(row, "accuracy_forget", 100, 1),
-            number(row, "accuracy_others", 100, 1),
             number(row, "compute", 1, 3),
-            said,
+            *(
+                number(plain, f"klom_{split}") or ("stopped" if "stopped" in plain else "")
+                for split in ("forget", "retain")
+            ),
+            apart,
+            verdict,
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
 def main() -> None:
-    """Measure and print."""
+    """Search, measure again, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=int, default=40)
+    parser.add_argument("--choose", type=int, default=20, help="networks that the settings are chosen on")
+    parser.add_argument("--models", type=int, default=40, help="networks that the choice is measured on")
     parser.add_argument("--model", default="mlp")
     parser.add_argument("--forget", default="random:50;class:3;cluster:4", help="separated by semicolons")
     parser.add_argument("--only", default="")
     parser.add_argument("--store", type=Path)
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
+    forget_sets = asked.forget.split(";")
+    plain = Recipe.from_json(engine("recipe", "--model", asked.model, "--methods", "do_nothing"))
+    refused = misfits(plain.model, plain.training)
     keys = [key for key in unlearners() if not asked.only or key in {"do_nothing", *asked.only.split(",")}]
-    lines = [f"{datetime.date.today().isoformat()}, {hardware()}, {asked.models} networks of each kind."]
+    keys = [key for key in keys if key not in refused]
+    about = f"chosen on {asked.choose} networks of seed 0, measured on {asked.models} of seed 1"
+    lines = [f"{datetime.date.today().isoformat()}, {hardware()}, {about}."]
     with tempfile.TemporaryDirectory() as folder:
-        for forget in asked.forget.split(";"):
-            rows = measure(asked.store or Path(folder) / "store", asked.model, forget, keys, asked.models)
+        store = asked.store or Path(folder) / "store"
+        tried = [key for key in keys if not unlearners()[key].reference]
+        chosen = search(store, asked.model, forget_sets, tried, asked.choose)
+        for forget in forget_sets:
+            rows = again(store, asked.model, forget, keys, chosen[KINDS[forget.partition(":")[0]]], asked.models)
             lines += ["", f"### {asked.model}, {forget}", "", *table(rows)]
             print("\n".join(lines[-len(rows) - 4 :]), file=sys.stderr, flush=True)
     if asked.write:
@@ -168,6 +246,12 @@ def main() -> None:
             raise SystemExit(f"{PAGE.name} has no line {BEGIN}")
         whole = "\n".join([BEGIN, *lines, END])
         PAGE.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: whole, text, flags=re.DOTALL), "utf-8")
+        source = (
+            f"a search on the handwritten digits with the network {asked.model}, chosen on {asked.choose} networks and "
+            f"measured on {asked.models} others"
+        )
+        kept = {kind: {key: one["settings"] for key, one in by.items()} for kind, by in chosen.items()}
+        SEARCHED.write_text(json.dumps({"source": source, "settings": kept}, indent=1, sort_keys=True) + "\n", "utf-8")
     print("\n".join(lines))
 
 

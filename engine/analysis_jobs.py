@@ -109,6 +109,9 @@ def _of_run(
         parts = parts[:1]
     unlearner = experiment.methods[names.index(method)]
     about = {"forget": len(plan.forget), "method": unlearner.card.name, "exhibits": unlearner.exhibits}
+    about["unlearning"] = unlearner.planned_cost(
+        forget=len(plan.forget), retain=info["train"] - len(plan.forget), training=experiment.recipe.training
+    )
     unlearned = {job.part: job for job in plan.jobs if job.spec == row.spec.unlearned}
     reads = prerequisites_of(analysis)
     jobs: list[Job] = []

@@ -203,7 +203,7 @@ class Answers:
         info = data_info(experiment, self.store)
         if info is None:
             return (data_job(experiment),)
-        misfit = experiment.architecture.misfit(tuple(info["shape"]))
+        misfit = experiment.misfit(tuple(info["shape"]))
         if misfit:
             return {"error": misfit}
         probe = probe_job(experiment, info, self.planner.device)

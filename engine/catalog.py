@@ -21,6 +21,9 @@ ENGINE = Path(__file__).resolve().parent
 EXTRAS = (
     "order",
     "starts",
+    "called",
+    "tuned",
+    "suits",
     "reference",
     "needs",
     "last_convolution",
@@ -128,15 +131,23 @@ def _run_catalog() -> str:
 
 def _plugin(plugin: type[Configured]) -> dict[str, Any]:
     extras = {name: getattr(plugin, name, None) for name in EXTRAS}
+    if hasattr(plugin, "presets"):
+        extras["presets"] = {kind: preset.describe() for kind, preset in plugin.presets().items()}
     return {
         "key": plugin.key,
         "card": plugin.card.describe(),  # type: ignore[attr-defined]
         "fields": [field.describe() for field in plugin.fields()],
-        **{n: list(v) if isinstance(v, tuple) else v for n, v in extras.items() if v is not None and not callable(v)},
+        **{n: _plain(v) for n, v in extras.items() if v is not None and not callable(v)},
     }
 
 
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
 def _fingerprint() -> str:
-    files = sorted(ENGINE.rglob("*.py"))
+    files = sorted([*ENGINE.rglob("*.py"), *ENGINE.rglob("*.json")])
     stats = [(str(f.relative_to(ENGINE)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     return digest([sys.version, stats])[:16]

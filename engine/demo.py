@@ -8,13 +8,31 @@ from engine.training import EnsembleSize, Training
 METHODS = (
     Choice("do_nothing"),
     Choice("gradient_descent"),
-    Choice("gradient_ascent", {"lr": 0.05}),
+    Choice("gradient_ascent"),
     Choice("neg_grad_plus"),
     Choice("scrub"),
     Choice("oracle_matching"),
     Choice("partial_retrain", {"share": 0.2}),
     Choice("partial_retrain", {"share": 0.5}),
 )
+
+LOOKED = {
+    "class:3": (Choice("do_nothing"), Choice("unsir"), Choice("scrub"), Choice("bad_teaching")),
+    "random:50": (Choice("do_nothing"), Choice("gradient_descent"), Choice("scrub"), Choice("oracle_matching")),
+}
+"""Forget sets that are looked at closer, as the command line writes them, and the methods."""
+
+
+def looking_recipe(dataset: str, forget: Choice, methods: tuple[Choice, ...], models: int = 40) -> Recipe:
+    """Return a recipe to look closer at: an MLP on a data set that comes along."""
+    return Recipe(
+        dataset=Choice(dataset),
+        model=Choice("mlp", {"hidden": 128, "depth": 1}),
+        training=Training(),
+        forget=forget,
+        methods=methods,
+        ensemble=EnsembleSize(models=models),
+    )
 
 
 def demo_recipe(forget: Choice | None = None, models: int = 100) -> Recipe:

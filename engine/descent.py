@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
+from torch.func import functional_call, grad, vmap
 
 from engine.ensemble import Ensemble
 from engine.models.base import Network
@@ -52,8 +52,9 @@ class Snapshot:
     """An ensemble on its way: what a method yields after each step.
 
     ``step`` of ``total`` updates; ``seen`` examples visited and ``cost`` forward-equivalent example passes, both per
-    model; ``losses`` maps a name to the last batch's loss per model (M,), empty at step 0. The ensemble's tensors are
-    only valid until the generator is advanced: clone to keep.
+    model; ``losses`` maps a name to the last batch's loss per model (M,), empty at step 0. ``epochs`` (M,) is how many
+    each model was trained for until it stopped, at the end of an early stopped training alone. The ensemble's tensors
+    are only valid until the generator is advanced: clone to keep.
     """
 
     ensemble: Ensemble
@@ -62,6 +63,7 @@ class Snapshot:
     seen: int
     cost: float
     losses: Mapping[str, Tensor]
+    epochs: Tensor | None = None
 
 
 class Stepper:
@@ -79,11 +81,19 @@ class Stepper:
         bf16: bool = False,
         movable: Mapping[str, Tensor] | None = None,
         restriction: float = 0.0,
+        each: bool = False,
+        rates: Mapping[str, float] | None = None,
+        clip: float = 0.0,
     ) -> None:
         """Copy ``ensemble``; ``total`` is the number of steps announced in snapshots.
 
         ``restriction`` adds that many times the Euclidean length of the loss's gradient to each model's loss (the GR
-        loss of arXiv 2507.23257, Eq. 7, on a batch as its code has it); losses reported are without it.
+        loss of arXiv 2507.23257): the gradient of the batch, as its code has it, or with ``each`` the mean over the
+        lengths of the examples' gradients, as in its Eq. 7; losses reported are without it.
+        ``clip`` is the longest gradient of a model that is taken as it is; a longer one is shortened to it, each
+        model's by itself. 0: none is. The optimizer "signsgd" moves each weight by the rate in the direction of its
+        gradient's sign (Bernstein et al. 2018, arXiv 1802.04434); weight decay is added to the sign.
+        ``rates`` maps names to the share of the learning rate that their weights move by; 1 where it names none.
         ``movable`` maps names to bool (M, ...): weights where it is False keep their first value, bit for bit.
         """
         self.total = total
@@ -96,17 +106,22 @@ class Stepper:
         self._buffers = {k: v.clone() for k, v in ensemble.buffers.items()}
         self._losses: dict[str, Tensor] = {}
         self._movable = movable
-        self._restriction = restriction
-        weights = list(self._params.values())
+        self._restriction, self._each = restriction, each
+        self._rates = {k: (rates or {}).get(k, 1.0) for k in self._params}
+        weights = [
+            {"params": [self._params[k] for k in self._params if self._rates[k] == rate], "lr": lr * rate}
+            for rate in dict.fromkeys(self._rates.values())
+        ]
         # Both optimisers are element-wise, so one optimiser over stacked weights is M independent ones.
-        if optimizer == "sgd":
+        self._clip, self._sign = clip, optimizer == "signsgd"
+        if optimizer in ("sgd", "signsgd"):
             self._optimizer: torch.optim.Optimizer = torch.optim.SGD(
                 weights, lr=lr, momentum=momentum, weight_decay=weight_decay, foreach=True
             )
         elif optimizer == "adam":
             self._optimizer = torch.optim.Adam(weights, lr=lr, weight_decay=weight_decay, foreach=True)
         else:
-            raise ValueError(f"unknown optimizer {optimizer!r}: sgd or adam")
+            raise ValueError(f"unknown optimizer {optimizer!r}: sgd, adam or signsgd")
 
     @property
     def ensemble(self) -> Ensemble:
@@ -132,9 +147,10 @@ class Stepper:
         the loss belongs to; ``lr`` overrides the learning rate from now on.
         """
         if lr is not None:
-            for group in self._optimizer.param_groups:
-                group["lr"] = lr
+            for group, rate in zip(self._optimizer.param_groups, dict.fromkeys(self._rates.values()), strict=True):
+                group["lr"] = lr * rate
         losses = self._stacked(loss, batch) if self._start.strategy == "stacked" else self._looped(loss, batch)
+        self._shorten()
         self._optimizer.step()
         if self._movable is not None:
             with torch.no_grad():
@@ -144,6 +160,19 @@ class Stepper:
         self.step_count += 1
         self.seen += seen
         self.cost += cost
+
+    @torch.no_grad()
+    def _shorten(self) -> None:
+        """Clip each model's gradient, or keep its signs alone."""
+        grads = [weight.grad for weight in self._params.values() if weight.grad is not None]
+        if self._clip:
+            length = torch.cat([grad.flatten(1) for grad in grads], dim=1).norm(dim=1)  # (M, P) -> (M,)
+            factor = (self._clip / (length + 1e-6)).clamp(max=1.0)  # as torch's own clip_grad_norm_
+            for grad in grads:
+                grad.mul_(factor.view(-1, *[1] * (grad.ndim - 1)))  # (M, ...)
+        if self._sign:
+            for grad in grads:
+                grad.sign_()
 
     @torch.no_grad()
     def narrow(self, models: Sequence[int]) -> None:
@@ -159,7 +188,8 @@ class Stepper:
             self._optimizer.state[after] = {
                 name: v[index] if isinstance(v, Tensor) and v.shape == before.shape else v for name, v in state.items()
             }
-        self._optimizer.param_groups[0]["params"] = list(self._params.values())
+        for group, rate in zip(self._optimizer.param_groups, dict.fromkeys(self._rates.values()), strict=True):
+            group["params"] = [v for k, v in self._params.items() if self._rates[k] == rate]
 
     @torch.no_grad()
     def place(self, params: Mapping[str, Tensor], *, seen: int, cost: float) -> None:
@@ -176,22 +206,41 @@ class Stepper:
 
         def one(
             params: dict[str, Tensor], buffers: dict[str, Tensor], *batch: Tensor
-        ) -> tuple[Tensor, dict[str, Tensor]]:
+        ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
             student = Student(skeleton, params, buffers, self._bf16)
-            return loss(student, *batch), student.buffers
+            lengths = self._lengths(loss, params, buffers, batch)
+            return loss(student, *batch), student.buffers, lengths
 
         with torch.enable_grad():
-            losses, buffers = vmap(one)(self._params, self._buffers, *batch)  # (M,)
-            grads = self._gradient(losses, list(self._params.values()))
-        for weight, grad in zip(self._params.values(), grads, strict=True):
-            weight.grad = grad
+            losses, buffers, lengths = vmap(one)(self._params, self._buffers, *batch)  # (M,), ..., (M,)
+            grads = self._gradient(losses, lengths, list(self._params.values()))
+        for weight, gradient in zip(self._params.values(), grads, strict=True):
+            weight.grad = gradient
         self._buffers = {k: v.detach() for k, v in buffers.items()}
         return losses.detach()
 
-    def _gradient(self, losses: Tensor, weights: list[Tensor]) -> tuple[Tensor, ...]:
+    def _lengths(
+        self, loss: Loss, params: dict[str, Tensor], buffers: dict[str, Tensor], batch: tuple[Tensor, ...]
+    ) -> Tensor:
+        """Return the mean length of the gradients of a batch's examples; 0 where nothing asks for it."""
+        if not (self._restriction and self._each):
+            return batch[0].new_zeros(())
+
+        def length(*example: Tensor) -> Tensor:
+            def own(weights: dict[str, Tensor]) -> Tensor:
+                student = Student(self._start.net.training_skeleton, weights, buffers, self._bf16)
+                return loss(student, *(part.unsqueeze(0) for part in example))
+
+            return torch.cat([part.flatten() for part in grad(own)(params).values()]).norm()
+
+        return vmap(length)(*batch).mean()
+
+    def _gradient(self, losses: Tensor, lengths: Tensor, weights: list[Tensor]) -> tuple[Tensor, ...]:
         """Return the gradient of losses (M,), each with its GR term: models share no weights, so each has its own."""
         if not self._restriction:
             return torch.autograd.grad(losses.sum(), weights)
+        if self._each:
+            return torch.autograd.grad((losses + self._restriction * lengths).sum(), weights)
         first = torch.autograd.grad(losses.sum(), weights, create_graph=True)
         length = torch.cat([part.reshape(len(losses), -1) for part in first], dim=1).norm(dim=1)  # (M, P) -> (M,)
         return torch.autograd.grad((losses + self._restriction * length).sum(), weights)
@@ -207,10 +256,12 @@ class Stepper:
                 self._start.net.training_skeleton, params, {k: v[m] for k, v in self._buffers.items()}, self._bf16
             )
             with torch.enable_grad():
-                value = loss(student, *(part[m] for part in batch))
-                grads = self._gradient(value.unsqueeze(0), list(params.values()))
-            for weight, grad in zip(self._params.values(), grads, strict=True):
-                weight.grad[m] = grad  # type: ignore[index]
+                own = tuple(part[m] for part in batch)
+                value = loss(student, *own)
+                lengths = self._lengths(loss, params, student.buffers, own)
+                grads = self._gradient(value.unsqueeze(0), lengths.unsqueeze(0), list(params.values()))
+            for weight, gradient in zip(self._params.values(), grads, strict=True):
+                weight.grad[m] = gradient  # type: ignore[index]
             for k, v in student.buffers.items():
                 self._buffers[k][m] = v.detach()
             losses.append(value.detach())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 
 from torch import Tensor
@@ -11,7 +10,7 @@ from engine.curvature import flatten
 from engine.descent import Snapshot, Stepper, learning_rate
 from engine.ensemble import Ensemble
 from engine.images import Images
-from engine.losses import cross_entropy
+from engine.objective import Objective
 from engine.stopping import Stopping
 from engine.streams import Streams
 from engine.training import Training
@@ -44,8 +43,11 @@ def descend(
         weight_decay=training.weight_decay,
         bf16=training.precision == "bf16",
         restriction=training.restriction,
+        each=training.restricts_examples,
+        clip=training.clip,
     )
-    loss = functools.partial(cross_entropy, label_smoothing=training.label_smoothing, deviation=training.deviation)
+    loss = Objective.of(training).loss
+    images = images.viewed(training)
     yield stepper.snapshot()
     for _ in range(training.epochs):
         for order in streams.epoch(n, training.batch_size):  # (M, B)
@@ -55,7 +57,7 @@ def descend(
                 chosen = positions[order]  # (M, B)
             else:
                 chosen = positions.gather(1, order)  # (M, B)
-            x, y = images.batch(chosen)
+            x, y = images.batch(chosen, streams)
             size = chosen.shape[1]
             lr = learning_rate(training, stepper.step_count, total)
             stepper.step(loss, x, y, seen=size, cost=size * training.passes, lr=lr)

@@ -17,7 +17,7 @@ from engine.prerequisites import fragments, once, prerequisites_of
 from engine.records import Choice, Recipe
 from engine.scope import Scope
 from engine.specs import Evaluation, ForgetSet, Unlearned
-from engine.training import Training
+from engine.training import MOMENTS, Training
 from engine.unlearners import make_unlearner, unlearners
 from engine.unlearners.base import Unlearner
 
@@ -37,6 +37,15 @@ class Experiment:
     def selectors(self) -> tuple[Selector, ...]:
         """The selector of every request in order; this recipe's own is the last."""
         return (*self.before, self.selector)
+
+    def misfit(self, shape: tuple[int, ...]) -> str | None:
+        """Return why networks like these cannot be trained on pictures of ``shape`` (c, h, w), or None."""
+        if self.recipe.training.restricts_examples and self.architecture.batch_norm:
+            return (
+                f"{self.architecture.card.name} has batch norm, so an example has no gradient of its own: set "
+                "restricted gradient to batch, or choose another model."
+            )
+        return self.architecture.misfit(shape) or self.recipe.training.misfit(shape)
 
     def forget_specs(self, scope: Scope) -> list[ForgetSet]:
         """Return the spec of each request's forget set; it names the one before, whose pictures it cannot choose.
@@ -67,7 +76,16 @@ class Experiment:
         At a later request of a sequence also on ``after``, what the method made at the request before.
         """
         reads = fragments(prerequisites_of(method), scope)
-        return Unlearned(scope.trained("original"), forget, as_choice(method), self.recipe.seed, reads, after)
+        moments = self.recipe.measuring.moments
+        return Unlearned(
+            scope.trained("original"),
+            forget,
+            as_choice(method),
+            self.recipe.seed,
+            reads,
+            after,
+            moments if moments != MOMENTS else None,
+        )
 
     def evaluation_spec(self, scope: Scope, unlearned: Unlearned, models: int) -> Evaluation:
         """Return what the rows of the result table of one method depend on."""

@@ -9,15 +9,18 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from engine.augmentation import views
 from engine.data.base import ImageData
 from engine.streams import Streams
+from engine.training import Training
 
 
 @dataclass(frozen=True)
 class Images:
     """Labelled pictures on a device: uint8 x (N, c, h, w) and int64 y (N,); batches become normalised float32.
 
-    Rows of a table are the same with float32 x (N, D, 1, 1).
+    Rows of a table are the same with float32 x (N, D, 1, 1). ``crop`` and ``flip`` are how batches that are trained on
+    are shifted and mirrored; :meth:`pictures` never are.
     """
 
     x: Tensor
@@ -25,6 +28,8 @@ class Images:
     top: int
     mean: Tensor
     std: Tensor
+    crop: int = 0
+    flip: bool = False
 
     @classmethod
     def of(cls, data: ImageData, part: str, device: torch.device) -> Self:
@@ -54,6 +59,10 @@ class Images:
         """Return these pictures followed by the ``other`` ones."""
         return replace(self, x=torch.cat([self.x, other.x]), y=torch.cat([self.y, other.y]))
 
+    def viewed(self, training: Training) -> Self:
+        """Return the same pictures, to be seen in a training as it asks for."""
+        return replace(self, crop=training.crop, flip=training.flip)
+
     def pictures(self, positions: Tensor | slice) -> Tensor:
         """Return normalised float32 pictures (*positions.shape, c, h, w)."""
         # (x / top - mean) / std in two passes over memory instead of three: this runs before every step.
@@ -61,14 +70,20 @@ class Images:
         # A slice of float32 rows is a view of all rows: without the copy they would be scaled in place.
         return self.x[positions].to(torch.float32, copy=True).mul_(scale).sub_(self.mean / self.std)
 
-    def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pictures (M, B, c, h, w) and labels (M, B) at positions (M, B)."""
-        return self.pictures(positions), self.y[positions]
+    def batch(self, positions: Tensor, streams: Streams | None = None) -> tuple[Tensor, Tensor]:
+        """Return pictures (M, B, c, h, w) and labels (M, B) at positions (M, B).
+
+        With the ``streams`` of those who train on them, as each network's training sees them at this visit.
+        """
+        x = self.pictures(positions)
+        if streams is not None and (self.crop or self.flip):
+            x = views(x, streams, crop=self.crop, flip=self.flip, black=-self.mean / self.std)
+        return x, self.y[positions]
 
     def epoch(self, streams: Streams, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches that visit every picture once per model, in each model's own order."""
         for positions in streams.epoch(len(self), batch_size):
-            yield self.batch(positions)
+            yield self.batch(positions, streams)
 
     def steps(self, batch_size: int) -> int:
         """Return the number of batches in an epoch."""

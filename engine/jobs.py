@@ -20,8 +20,6 @@ from engine.store import Store
 
 S = TypeVar("S", bound=Spec)
 
-FRAMES = 12
-"""Evaluations along an unlearning run, evenly spread, besides step 0; the last one is the result."""
 CURVE_POINTS = 500
 """Most points per split behind a curve; the final margins are always measured on every point."""
 

@@ -18,10 +18,22 @@ def drawn_at_least(times: int, *, lessons: int, share: float) -> float:
 
 
 def warning(settings: Mapping[str, Any]) -> str:
-    """Return a sentence on what a learned unlearner has seen of a forgotten picture; ``settings`` are the method's."""
-    chance = drawn_at_least(2, lessons=settings["lessons"], share=settings["subset"])
-    percent = "over 99.9 %" if chance > 0.999 else f"{100 * chance:.2g} %"
+    """Return a sentence on what a learned unlearner has seen of a forgotten picture; ``settings`` are the method's.
+
+    A picture in one lesson has been seen. The paper counts from two on (Theorem 6.1), which is said beside it.
+    """
+    if settings.get("fresh"):
+        return (
+            "The unlearner is learned from what is left, so it has never seen a forgotten picture; it is learned again "
+            "for each request, which costs more than training the networks again."
+        )
+    once, twice = (_percent(drawn_at_least(k, lessons=settings["lessons"], share=settings["subset"])) for k in (1, 2))
     return (
-        f"The unlearner itself is learned from the training data: a picture is in two or more of its lessons with a "
-        f"probability of {percent} (Theorem 6.1). To forget it there too, learn the unlearner again without it."
+        f"The unlearner itself is learned from the training data: a picture is in at least one of its lessons with a "
+        f"probability of {once}, in two or more, as the paper counts, with {twice} (Theorem 6.1). To forget it there "
+        "too, learn the unlearner again without it."
     )
+
+
+def _percent(chance: float) -> str:
+    return "over 99.9 %" if chance > 0.999 else f"{100 * chance:.2g} %"

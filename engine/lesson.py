@@ -1,7 +1,7 @@
 """Learning the unlearner: many small trainings with and without a forget set, and a regression from one to the other.
 
-A lesson does not depend on the requests that follow. It is made once for a recipe's originals and then answers each
-request with one evaluation. Source: Learning to Unlearn (L2UL).
+A lesson does not depend on the requests that follow, unless it is learned from what one of them leaves. It is made once
+for a recipe's originals and then answers each request with one evaluation. Source: Learning to Unlearn (L2UL).
 
 What is learned is the change of the weights: theta' = theta + |F| / |R| u(mu_F, mu_D, theta), with mu the kernel mean
 embeddings of :mod:`engine.isolation` and u the regression. The factor is how the change grows with F to first order,
@@ -93,6 +93,8 @@ class Lesson:
         means = torch.stack([self.kernel.mean(ones), self.whole])  # (2, W)
         embedded = _embedded(means, self.centre, self.scale)  # (V,)
         own = _own(theta, self.theta_centre, self.theta_scale)  # (M, P or 0)
+        if "whole" in self.weights:
+            return unflatten(self._rate(embedded, own), params)
         odds = len(forget) / (self.size - len(forget))
         return unflatten(theta + odds * self._rate(embedded, own), params)
 
@@ -146,6 +148,7 @@ def learn(
     *,
     seed: int,
     ids: Sequence[int],
+    size: int | None = None,
     progress: Progress = lambda _share, _message: None,
 ) -> Lesson:
     """Make the lesson for originals of ``seed`` with numbers ``ids``; model i's depends only on (spec, seed, i).
@@ -153,7 +156,8 @@ def learn(
     Each lesson draws a subset of the training pictures and a forget set within it, and trains a network twice from one
     start and with the same batches: on the subset, and with the forgotten pictures left out of each batch. The starts
     are the originals' own, or for a shared lesson :data:`STARTS` others. All trainings of a model are one stacked
-    ensemble, whatever the recipe's strategy.
+    ensemble, whatever the recipe's strategy. ``size`` is that of the data the originals learned, where ``images`` are
+    what a request leaves of them.
 
     Raises:
         ValueError: there are fewer training pictures than cells.
@@ -189,14 +193,20 @@ def learn(
         stream = seed if once else derive(seed, "lesson-model", starts[0])
         fit = fit_linear if teaching.regressor == "linear" else functools.partial(fit_network, seed=stream)
         progress((number + 1) / len(groups), "learning from the lessons")
-        weights, error = fit(embedded, own, after - theta, share, held_out)
+        if teaching.target == "change":
+            weights, error = fit(embedded, own, after - theta, share, held_out)
+        else:  # the paper's form: no factor for the size of the request, every lesson weighs alike
+            weights, error = fit(embedded, own, after, torch.full_like(share, 0.5), held_out)
+            error *= float(after[held_out].norm() / (after - theta)[held_out].norm())
         if once and "dual" in weights:
             weights = as_map(weights, embedded[~held_out])
+        if teaching.target == "weights":
+            weights["whole"] = after.new_ones(1)
         fits.append((theta.mean(dim=0), theta_scale, weights, error))
     centres, scales, regressions, errors = zip(*fits, strict=True)
     return Lesson(
         kernel,
-        len(images),
+        len(images) if size is None else size,
         whole,
         centre,
         scale,

@@ -15,7 +15,11 @@ def cross_entropy(
     With ``deviation`` it is the SD loss of Unrolling SGD (Thudi et al. 2022, arXiv 2109.13398): plus that many times
     the mean over the batch of each picture's standard deviation of logits (C - 1 in the divisor).
     """
-    logits = student(x)  # (B, C)
+    return logits_cross_entropy(student(x), y, label_smoothing=label_smoothing, deviation=deviation)
+
+
+def logits_cross_entropy(logits: Tensor, y: Tensor, *, label_smoothing: float = 0.0, deviation: float = 0.0) -> Tensor:
+    """Return :func:`cross_entropy` of logits (B, C) that are there already."""
     log_p = log_probabilities(logits)  # (C, B)
     loss = -log_p.gather(0, y.unsqueeze(0)).mean()
     if label_smoothing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -14,8 +13,8 @@ from engine.descent import Stepper, learning_rate
 from engine.ensemble import Ensemble
 from engine.images import Images
 from engine.isolation import likeness
-from engine.losses import mean_weighted_cross_entropy
 from engine.models.base import Net
+from engine.objective import Objective
 from engine.seeds import derive
 from engine.streams import Streams
 from engine.teaching import STARTS, Teaching
@@ -129,10 +128,9 @@ def _train(
         weight_decay=training.weight_decay,
         bf16=training.precision == "bf16",
         restriction=training.restriction,
+        clip=training.clip,
     )
-    loss = functools.partial(
-        mean_weighted_cross_entropy, label_smoothing=training.label_smoothing, deviation=training.deviation
-    )
+    loss = Objective.of(training).weighted_loss
     for order in _epochs(Streams(seed, f"{role}:batches", different, device), n, training):
         row_order = order[model_of]  # (r, B)
         x, y = _batch(images, positions, row_order, alike=len(different) == 1 and n == len(images))

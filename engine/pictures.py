@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from engine.data import datasets
+from engine.data import datasets, make_dataset
 from engine.data.base import DataError, ImageData
 from engine.data.decoded import fetch
-from engine.store import Store
+from engine.knobs import BadSetting
+from engine.store import Store, StoreError
 
 _LOSSLESS = 300_000
 """Pixels of a sheet up to which it is a PNG, exact to the pixel; larger ones are JPEGs, a quarter of the bytes."""
@@ -150,7 +151,7 @@ def find(store: Store, data_hash: str) -> Pictures | None:
                 data = fetch(path.parent.parent, path.parent.name, path.parent.parent.name)
                 if data is not None:
                     return Pictures(data)
-    return _embedded(store, data_hash)
+    return _embedded(store, data_hash) or _in_part(store, data_hash)
 
 
 def _embedded(store: Store, data_hash: str) -> Pictures | None:
@@ -162,4 +163,20 @@ def _embedded(store: Store, data_hash: str) -> Pictures | None:
             data = kind().load(store.data_cache, lambda _share, _message: None)
             if data.hash == data_hash:
                 return Pictures(data)
+    return None
+
+
+def _in_part(store: Store, data_hash: str) -> Pictures | None:
+    """Return a data set that a run read with settings of its own, a part of one for instance, read once more."""
+    for piece in store.pieces():
+        if piece.kind != "data":
+            continue
+        with contextlib.suppress(DataError, BadSetting, StoreError, KeyError, TypeError):
+            choice = store.spec("data", piece.key)["dataset"]
+            info = store.artefact("data", {"dataset": choice}).read(piece.part).json("info")
+            dataset = make_dataset(choice)
+            if info["hash"] == data_hash and (dataset.needs != "network" or (store.data_cache / dataset.key).exists()):
+                data = dataset.load(store.data_cache, lambda _share, _message: None)
+                if data.hash == data_hash:
+                    return Pictures(data)
     return None

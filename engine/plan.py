@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.experiment import Experiment
-from engine.jobs import CURVE_POINTS, FRAMES, Job, part_name
+from engine.jobs import CURVE_POINTS, Job, part_name
 from engine.knobs import BadSetting
 from engine.prerequisites import prerequisites_of
 from engine.scope import Scope, path_bytes
@@ -166,7 +166,7 @@ def make_plan(experiment: Experiment, store: Store, device: str, *, suppose: boo
     info = data_info(experiment, store)
     if info is None:
         return Plan((data,), {}, complete=False)
-    if why := experiment.architecture.misfit(tuple(info["shape"])):
+    if why := experiment.misfit(tuple(info["shape"])):
         raise BadSetting(why)
     _check_path(experiment, info)
     probe = probe_job(experiment, info, device)
@@ -314,7 +314,8 @@ def _unlearning(
 ) -> Job:
     """Return the job that carries out a request on a chunk of networks; only the curves of the ``last`` are shown."""
     retained, models = scope.info["train"] - request.removed, chunk[1] - chunk[0]
-    curves = FRAMES * sum(min(n, CURVE_POINTS) for n in (len(request.forget), retained, scope.info["test"]))
+    looked_at = sum(min(n, CURVE_POINTS) for n in (len(request.forget), retained, scope.info["test"]))
+    curves = scope.recipe.measuring.moments * looked_at
     training = scope.recipe.training
     planned = method.planned_cost(forget=len(request.forget), retain=retained, training=training)
     return Job(
@@ -327,7 +328,7 @@ def _unlearning(
         },
         needs=(before.id, *(job.id for group in reads.values() for job in group)),
         cost=(planned + curves + scope.points) * models,
-        bytes=scope.ensemble_bytes(models),
+        bytes=scope.ensemble_bytes(models) + 2 * models * (scope.recipe.measuring.moments + 1) * looked_at,
         doing=f"unlearning with {name}",
         method=name,
         earlier=not last,

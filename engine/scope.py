@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.halves import half_size
-from engine.jobs import Job, part_name
+from engine.jobs import CURVE_POINTS, Job, part_name
 from engine.models import make_architecture
 from engine.models.base import Net
 from engine.records import Recipe
-from engine.specs import ForgetSet, Trained
+from engine.specs import ForgetSet, Trained, course_epochs
 
 _TRAINING = {
     "original": "training originals",
@@ -21,8 +21,8 @@ _TRAINING = {
 }
 """What progress calls the training of each role."""
 
-POINT_BYTES = 5
-"""Bytes of a stored margin (float32) and of whether the answer was right (bool)."""
+POINT_BYTES = 7
+"""Bytes of a stored margin (float32), of the answer (uint16) and of whether it was right (bool)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,8 @@ class Scope:
             needs = (self.choosing.id,) if self.choosing is not None else needs
         original = role == "original"
         path = path_bytes(self.recipe, self.info, models) if original else 0
+        if spec.keeps_course:
+            path += 4 * models * len(course_epochs(training.epochs)) * min(self.points, 3 * CURVE_POINTS)
         return Job(
             spec,
             part_name(chunk),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from engine.data import make_dataset
 from engine.knobs import Configured
 from engine.records import Choice, digest
 from engine.training import Measuring, Training
@@ -62,12 +63,26 @@ class Spec:
 
 @dataclass(frozen=True, eq=False)
 class DataSpec(Spec):
-    """Name, hash, classes and sizes of a data set, and its labels."""
+    """Name, hash, classes and sizes of a data set, and its labels.
+
+    Settings that are the data set's defaults are left out, so that a setup that does not name them, a recipe that names
+    all, and results from before a setting existed mean the same.
+
+    Raises:
+        BadSetting: there is no such data set, or a setting of it is out of bounds.
+    """
 
     kind = "data"
     owned = False
 
     dataset: Choice
+
+    def __post_init__(self) -> None:
+        """Leave out what is as it is by default."""
+        made = make_dataset(self.dataset.to_json())
+        own = {field.name: field.default for field in made.fields()}
+        changed = {name: value for name, value in made.settings().items() if value != own[name]}
+        object.__setattr__(self, "dataset", Choice(self.dataset.key, changed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +112,11 @@ class Probe(Spec):
     device: str
 
 
+def course_epochs(epochs: int) -> tuple[int, ...]:
+    """Return the epochs, from 1, after which margins are kept: each, or 24 evenly spread ones, always the last."""
+    return tuple(sorted({max(1, round(epochs * k / min(epochs, 24))) for k in range(1, min(epochs, 24) + 1)}))
+
+
 @dataclass(frozen=True, eq=False)
 class Trained(Spec):
     """Networks trained on the data with hash ``data``, or on a ``subset`` of it.
@@ -113,6 +133,14 @@ class Trained(Spec):
     subset: str
     role: str
     seed: int
+
+    @property
+    def keeps_course(self) -> bool:
+        """Whether margins at the ends of its epochs are stored too: those of second oracles trained in one go.
+
+        They are what a retrain is worth that is stopped there; see :func:`course_epochs`.
+        """
+        return self.role == "floor" and not self.training.sharded and not self.training.patience
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -170,7 +198,8 @@ class Unlearned(Spec):
     """What a method makes of the originals. ``forget`` is the identity of the request's own pictures.
 
     ``reads`` is what each prerequisite the method reads depends on, by the prerequisite's word; ``after`` what the
-    method left at the request before, from which it goes on.
+    method left at the request before, from which it goes on. ``moments`` is how often it is looked at on the way, None
+    for :data:`engine.training.MOMENTS`.
     """
 
     kind = "unlearned"
@@ -181,6 +210,7 @@ class Unlearned(Spec):
     seed: int
     reads: Mapping[str, Any] = field(default_factory=dict)
     after: Unlearned | None = None
+    moments: int | None = None
 
     @property
     def number(self) -> int:
@@ -197,6 +227,7 @@ class Unlearned(Spec):
             value["seed"],
             value.get("reads", {}),
             cls.from_json(value["after"]) if "after" in value else None,
+            value.get("moments"),
         )
 
 

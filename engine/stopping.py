@@ -48,6 +48,7 @@ class Stopping:
         self._lowest = torch.full((len(start),), torch.inf, device=start.device)  # (M,)
         self._idle = torch.zeros(len(start), dtype=torch.int64, device=start.device)  # (M,) epochs since the lowest
         self._losses = torch.zeros(len(start), device=start.device)  # (M,) of the last batch
+        self._epochs = torch.zeros_like(self._idle)  # (M,) that each model was trained for
         self._going = torch.arange(len(start), device=start.device)  # (m,) models still being trained
         self._seen = 0
         self._cost = 0.0
@@ -65,6 +66,7 @@ class Stopping:
         going = self._going
         loss = self._held_out_loss(ensemble, self._held[going])  # (m,)
         self._cost += FORWARD * self._held.shape[1] * len(going)
+        self._epochs[going] += 1
         better = ~(loss >= self._lowest[going])  # (m,); true for what is not a number
         self._lowest[going] = torch.where(better, loss, self._lowest[going])
         self._idle[going] = torch.where(better, 0, self._idle[going] + 1)
@@ -78,8 +80,9 @@ class Stopping:
     def result(self, snapshot: Snapshot) -> Snapshot:
         """Return every model with its best weights: one step, which ends the training."""
         step = snapshot.step + 1
+        losses = {"loss": self._losses}
         return self._counted(
-            replace(snapshot, ensemble=self._best, step=step, total=step, losses={"loss": self._losses})
+            replace(snapshot, ensemble=self._best, step=step, total=step, losses=losses, epochs=self._epochs)
         )
 
     def _counted(self, snapshot: Snapshot) -> Snapshot:

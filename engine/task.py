@@ -11,6 +11,7 @@ from torch import Tensor
 from engine.ensemble import Ensemble
 from engine.images import Images
 from engine.models.base import Net
+from engine.objective import Objective
 from engine.training import Training
 
 
@@ -50,6 +51,11 @@ class ForgetTask:
         """The rest of the training set."""
         self._declared("retain")
         return self._retain
+
+    @property
+    def objective(self) -> Objective:
+        """What the originals minimised, for methods that go on with it."""
+        return Objective.of(self.training)
 
     def read(self, name: str, original: Ensemble) -> Any:
         """Return a prerequisite by its word: "oracle outputs", "lesson" ...; :mod:`engine.prerequisites` has them all.

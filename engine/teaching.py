@@ -45,6 +45,18 @@ class Teaching(Configured):
              choices=("linear", "network"), advanced=True),
     ] = "linear"  # fmt: skip
 
+    target: Annotated[
+        str,
+        Knob("target", "What is regressed: the change of the weights, or, as in the paper, the weights themselves.",
+             choices=("change", "weights"), advanced=True),
+    ] = "change"  # fmt: skip
+
+    fresh: Annotated[
+        bool,
+        Knob("learn without them", "Learns the unlearner from what is left, so that it has never seen the forgotten "
+             "pictures either; it is then learned anew for each request.", advanced=True),
+    ] = False  # fmt: skip
+
     def drawn(self, n: int) -> int:
         """Return how many of ``n`` training pictures a subset holds."""
         return min(n, max(2, round(self.subset * n)))

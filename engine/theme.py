@@ -14,6 +14,8 @@ from types import MappingProxyType
 import plotly.graph_objects as go
 
 FONT = '"Source Sans", "Source Sans Pro", "Segoe UI", system-ui, sans-serif'
+SMALL = 13
+"""Pixels of the smallest text in a chart and on a page: what the back row of a room still reads."""
 
 DASH: Mapping[str, str] = MappingProxyType({"forget": "solid", "retain": "dash", "test": "dot", "earlier": "dashdot"})
 MARKER: Mapping[str, str] = MappingProxyType(
@@ -25,7 +27,8 @@ MARKER: Mapping[str, str] = MappingProxyType(
 class Look:
     """The colours of one theme, as ``#rrggbb``.
 
-    ``ink`` writes, ``quiet`` writes what matters less, ``line`` draws grids, ``paper`` lies behind everything.
+    ``ink`` writes, ``quiet`` writes what matters less, ``line`` draws grids, ``paper`` lies behind everything, ``bad``
+    marks what went wrong.
     """
 
     dark: bool
@@ -36,6 +39,7 @@ class Look:
     quiet: str
     line: str
     paper: str
+    bad: str
 
     def hue(self, role: str) -> str:
         """Return the colour of ``original``, ``unlearned`` or ``oracle``."""
@@ -51,6 +55,7 @@ LIGHT = Look(
     quiet="#667180",
     line="#E2E5E9",
     paper="#FFFFFF",
+    bad="#B3123C",
 )
 DARK = Look(
     dark=True,
@@ -61,6 +66,7 @@ DARK = Look(
     quiet="#97A3B0",
     line="#2B343F",
     paper="#11161C",
+    bad="#FF6B81",
 )
 
 
@@ -82,8 +88,8 @@ def template(colours: Look) -> go.layout.Template:
         "linecolor": colours.line,
         "zeroline": False,
         "ticks": "",
-        "tickfont": {"color": colours.quiet, "size": 12},
-        "title": {"font": {"color": colours.quiet, "size": 12}, "standoff": 8},
+        "tickfont": {"color": colours.quiet, "size": SMALL},
+        "title": {"font": {"color": colours.quiet, "size": SMALL}, "standoff": 8},
         "automargin": True,
     }
     return go.layout.Template(
@@ -95,13 +101,13 @@ def template(colours: Look) -> go.layout.Template:
             "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
             "xaxis": axis,
             "yaxis": axis,
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": SMALL}},
             "hoverlabel": {
                 "bgcolor": colours.paper,
                 "bordercolor": colours.line,
-                "font": {"family": FONT, "color": colours.ink, "size": 12},
+                "font": {"family": FONT, "color": colours.ink, "size": SMALL},
             },
-            "annotationdefaults": {"font": {"color": colours.quiet, "size": 12}, "showarrow": False},
+            "annotationdefaults": {"font": {"color": colours.quiet, "size": SMALL}, "showarrow": False},
             "dragmode": False,
             "clickmode": "event",
         }

@@ -84,6 +84,7 @@ def train(
     )
     finished: dict[int, Ensemble] = {}
     losses: dict[int, Tensor] = {}
+    epochs: dict[int, Tensor] = {}
     done = seen = 0
     cost = 0.0
     for size, members in groups.items():
@@ -95,9 +96,12 @@ def train(
         done += snapshot.step
         finished.update({m: snapshot.ensemble[i : i + 1] for i, m in enumerate(members)})
         losses.update({m: snapshot.losses["loss"][i] for i, m in enumerate(members)})
+        if snapshot.epochs is not None:
+            epochs.update({m: snapshot.epochs[i] for i, m in enumerate(members)})
     merged = Ensemble.join([finished[m] for m in range(len(ids))])
     loss = torch.stack([losses[m] for m in range(len(ids))])  # (M,)
-    yield Snapshot(merged, done, done, seen, cost, {"loss": loss})
+    stopped = torch.stack([epochs[m] for m in range(len(ids))]) if epochs else None  # (M,)
+    yield Snapshot(merged, done, done, seen, cost, {"loss": loss}, stopped)
 
 
 def _train_equal(

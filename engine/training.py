@@ -8,6 +8,9 @@ from typing import Annotated
 
 from engine.knobs import Configured, Knob
 
+MOMENTS = 12
+"""Looks at an unlearning run on its way, evenly spread, besides step 0; the last one is the result."""
+
 
 @dataclass(frozen=True)
 class Training(Configured):
@@ -19,7 +22,12 @@ class Training(Configured):
     batch_size: Annotated[
         int, Knob("batch size", "Examples per step; the last batch of an epoch may be smaller.", low=1, high=8192)
     ] = 64
-    optimizer: Annotated[str, Knob("optimizer", "The update rule.", choices=("sgd", "adam"))] = "sgd"
+    optimizer: Annotated[
+        str,
+        Knob(
+            "optimizer", "The update rule; signsgd steps by the gradient's signs.", choices=("sgd", "adam", "signsgd")
+        ),
+    ] = "sgd"
     lr: Annotated[float, Knob("learning rate", "Peak step length.", low=1e-7, high=10, scale="log")] = 0.1
     schedule: Annotated[
         str,
@@ -58,6 +66,44 @@ class Training(Configured):
             advanced=True,
         ),
     ] = 0.0
+    restricted: Annotated[
+        str,
+        Knob(
+            "restricted gradient",
+            "Whose gradient gradient restriction keeps short: that of each batch, or of each example on average, which "
+            "takes a third more.",
+            choices=("batch", "example"),
+            advanced=True,
+        ),
+    ] = "batch"
+    clip: Annotated[
+        float,
+        Knob(
+            "gradient clipping",
+            "Longest gradient of a step; a longer one is shortened to it. 0: none is.",
+            low=0,
+            high=1000,
+            advanced=True,
+        ),
+    ] = 0.0
+    crop: Annotated[
+        int,
+        Knob(
+            "random crop",
+            "Most pixels by which a picture is shifted, anew at each visit, with black beyond its edge. 0: never.",
+            low=0,
+            high=32,
+            advanced=True,
+        ),
+    ] = 0
+    flip: Annotated[
+        bool,
+        Knob(
+            "random flip",
+            "Mirrors every second picture, left to right, anew at each visit; wrong for digits and letters.",
+            advanced=True,
+        ),
+    ] = False
     deviation: Annotated[
         float,
         Knob(
@@ -131,6 +177,24 @@ class Training(Configured):
         ),
     ] = 0.1
 
+    def misfit(self, shape: tuple[int, ...]) -> str | None:
+        """Return why pictures of ``shape`` (c, h, w) cannot be trained on like this; a row of a table is (D, 1, 1)."""
+        if shape[1:] == (1, 1) and (self.crop or self.flip):
+            return "Rows of a table cannot be shifted or mirrored: set random crop to 0 and random flip to off."
+        if self.crop >= min(shape[1:]):
+            return f"A random crop of {self.crop} pixels leaves nothing of pictures {min(shape[1:])} pixels wide."
+        return None
+
+    @property
+    def restricts_examples(self) -> bool:
+        """Whether the GR loss looks at the gradient of each example."""
+        return self.restriction > 0 and self.restricted == "example"
+
+    @property
+    def augmented(self) -> bool:
+        """Whether a network sees another view of a picture at each visit: :mod:`engine.augmentation`."""
+        return self.crop > 0 or self.flip
+
     @property
     def sharded(self) -> bool:
         """Whether the training set is cut: :mod:`engine.sharding` trains then."""
@@ -144,10 +208,12 @@ class Training(Configured):
     def passes(self) -> float:
         """What a training step costs for each example: forward-equivalent passes of the whole network.
 
-        Forward 1, backward 2; differentiating both once more, which the GR loss needs, twice those 3. With shards an
-        example goes through one of as many networks of equal size, so that share of the whole.
+        Forward 1, backward 2; differentiating both once more, which the GR loss needs, twice those 3; the GR loss of
+        each example does all of it beside the plain 3. With shards an example goes through one of as many networks of
+        equal size, so that share of the whole.
         """
-        return (9.0 if self.restriction else 3.0) / self.shards
+        each = 12.0 if self.restricts_examples else 9.0 if self.restriction else 3.0
+        return each / self.shards
 
     @property
     def slice_epochs(self) -> tuple[int, ...]:
@@ -197,7 +263,7 @@ class EnsembleSize(Configured):
 
 @dataclass(frozen=True)
 class Measuring(Configured):
-    """How KLOM is reported."""
+    """How KLOM is reported, and how often runs are looked at on their way to it."""
 
     key = "measuring"
 
@@ -209,6 +275,17 @@ class Measuring(Configured):
             choices=("paper", "easydub"),
         ),
     ] = "paper"
+    moments: Annotated[
+        int,
+        Knob(
+            "moments",
+            "How often each method's run is looked at on its way, evenly spread, at most once a step; more show more, "
+            "and each costs a look at up to 1,500 points.",
+            low=2,
+            high=500,
+            advanced=True,
+        ),
+    ] = MOMENTS
     bootstrap: Annotated[
         int, Knob("bootstrap", "Resamples of the models behind the interval.", low=20, high=5000, advanced=True)
     ] = 200

@@ -13,21 +13,35 @@ FILES = sorted([*ROOT.glob("*.py"), *(ROOT / "engine").rglob("*.py"), *(ROOT / "
 FAMILIES = ("data", "forget", "models", "unlearners", "metrics", "analyses", "prerequisites")
 WORDS = ("knobs", "registry", "records", "cards", "training", "claims", "seeds", "sweep", "leakage", "measurement")
 LEARNING = (
-    *("ensemble", "descent", "epochs", "gradients", "curvature", "losses", "train", "stopping", "sharding", "streams"),
+    *(
+        "ensemble",
+        "descent",
+        "epochs",
+        "augmentation",
+        "gradients",
+        "curvature",
+        "losses",
+        "objective",
+        "ranks",
+        "train",
+        "stopping",
+        "sharding",
+        "streams",
+    ),
     *("images", "task", "record", "halves", "memorisation", "isolation", "lesson", "teaching", "pairs", "regression"),
     *("data", "forget", "models", "unlearners", "metrics", "analyses"),
 )
 RUNNING = (
     *("experiment", "scope", "plan", "planner", "jobs", "analysis_jobs", "specs", "stored", "prerequisites"),
-    *("work", "worker", "cluster", "answers", "compute", "launch", "catalog", "demo"),
+    *("work", "worker", "cluster", "answers", "compute", "launch", "catalog", "demo", "tuning", "ablation"),
     *("store", "queue", "cli", "__main__"),
 )
-SHOWING = ("views", "theme", "pictures", "rows")
+SHOWING = ("views", "theme", "pictures", "rows", "heat")
 TORCH_FREE = (
-    *(*WORDS, "metrics", "store", "queue", "launch", "demo", "catalog"),
-    *("views", "theme", "pictures", "rows", "forget"),
+    *(*WORDS, "metrics", "store", "queue", "launch", "demo", "catalog", "tuning", "ablation"),
+    *("views", "theme", "pictures", "rows", "heat", "forget"),
 )
-LEARNING_NEEDS = {"torch", "torchvision", "numpy", "scipy", "sklearn", "PIL"}
+LEARNING_NEEDS = {"torch", "torchvision", "captum", "numpy", "scipy", "sklearn", "PIL"}
 EVERY_FAMILY_KNOWS = {"engine.data", "engine.models", "engine.data.base", "engine.models.base"}
 READERS = ("analyses", "prerequisites")
 """Families that look at what the others do, by the base types alone."""

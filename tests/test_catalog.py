@@ -61,7 +61,7 @@ def test_what_a_form_needs_besides_knobs_is_there(described):
     assert next(d for d in described["datasets"] if d["key"] == "folder")["needs"] == "path"
     assert next(m for m in described["models"] if m["key"] == "cnn")["last_convolution"]
     assert all(isinstance(m["smallest"], int) for m in described["models"])
-    assert next(f for f in described["forget"] if f["key"] == "random")["forms"] == ["random:50"]
+    assert next(f for f in described["forget"] if f["key"] == "random")["forms"] == ["random:50", "random:5%"]
 
 
 def test_a_method_says_where_it_starts_and_what_it_is_compared_as(described):

@@ -1,5 +1,7 @@
 """A recipe that keeps the trajectory: who keeps it, who reads it, what it weighs, and when it is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from engine.plan import data_info, make_plan
 from engine.records import Recipe
 from engine.scope import path_bytes
 from engine.store import Store
+from engine.stored import load_data
 from engine.training import Training
 from engine.unlearners import unlearners
 from engine.work import run_job
@@ -36,7 +39,7 @@ def recipe(*methods, **training):
             "model": {"key": "logistic"},
             "training": {"epochs": 2, "batch_size": 512, **training},
             "forget": {"key": "random", "n": 50},
-            "methods": [{"key": key} for key in methods],
+            "methods": [method if isinstance(method, dict) else {"key": method} for method in methods],
             "ensemble": {"models": 3, "chunk": 2, "strategy": "stacked"},
         }
     )
@@ -148,3 +151,39 @@ def test_a_run_with_early_stopping_counts_what_was_trained(tmp_path):
     for part in parts(store, plan, "evaluation"):
         rows = part.json("scores")["rows"]
         assert rows
+
+
+def test_early_stopping_keeps_how_long_each_network_was_trained(tmp_path):
+    store = Store.open(tmp_path)
+    data = load_data(store, {"key": "digits"}, None, Quiet())
+    plan = run(store, recipe("do_nothing", epochs=30, lr=1.0, patience=1))
+    for role in ("original", "oracle", "floor"):
+        for part in parts(store, plan, "trained", role):
+            epochs = part.json("meta")["epochs"]
+            assert len(epochs) == len(part.array("margins"))
+            right = part.array("predicted") == np.concatenate([data.y_train, data.y_test])
+            assert np.array_equal(right, part.array("correct")), "the answers are kept beside the margins"
+            assert right.mean() > 0.5
+            assert all(1 <= one <= 30 for one in epochs)
+    plain = run(Store.open(tmp_path / "plain"), recipe("do_nothing"))
+    assert all("epochs" not in part.json("meta") for part in parts(Store.open(tmp_path / "plain"), plain, "trained"))
+
+
+def test_more_moments_are_looked_at_on_request_and_change_no_network(tmp_path):
+    """Catches frames that the spec does not name, so that another run's are shown, and a step looked at twice."""
+    store = Store.open(tmp_path)
+    made = {}
+    for moments in (12, 3, 500):
+        base = recipe({"key": "gradient_descent", "epochs": 3, "batch_size": 100})
+        wanted = replace(base, measuring=replace(base.measuring, moments=moments))
+        plan = run(store, wanted)
+        jobs = [job for job in plan.jobs if job.kind == "unlearned"]
+        made[moments] = [job.spec.artefact(store).read(job.part) for job in jobs]
+    steps = 3 * 14
+    for moments, looked in ((12, 13), (3, 4), (500, steps + 1)):
+        for part in made[moments]:
+            assert len(part.json("meta")["frames"]) == looked, "at most once a step"
+            assert part.array("trajectory_margins").shape[1] == looked
+    for few, many in zip(made[3], made[500], strict=True):
+        for name, weights in few.tensors("weights").items():
+            assert np.array_equal(weights, many.tensors("weights")[name])

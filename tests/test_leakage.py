@@ -25,4 +25,23 @@ def test_never_is_certain_and_more_than_all_is_impossible():
 
 def test_the_words_say_how_likely():
     assert "over 99.9 %" in warning({"lessons": 1000, "subset": 1.0})
-    assert " 0.39 %" in warning({"lessons": 1000, "subset": 1000 / 11_000_000})
+    higgs = warning({"lessons": 1000, "subset": 1000 / 11_000_000})
+    assert "at least one of its lessons with a probability of 8.7 %" in higgs
+    assert "with 0.39 %" in higgs
+    assert "has never seen a forgotten picture" in warning({"lessons": 1000, "subset": 1.0, "fresh": True})
+
+
+@pytest.mark.parametrize(
+    ("size", "subset", "once", "twice"),
+    [
+        (11_000_000, 1000, 0.087, 0.0039),
+        (11_000_000, 3000, 0.24, 0.031),
+        (5_000_000, 1000, 0.18, 0.018),
+        (581_012, 1000, 0.82, 0.51),
+        (19_020, 1000, 1.0, 1.0),
+    ],
+)
+def test_once_and_twice_over_the_papers_tables(size, subset, once, twice):
+    """The paper's sentence, that one barely needs to learn again, holds for one of its cases: once is seen enough."""
+    for times, expected in ((1, once), (2, twice)):
+        assert drawn_at_least(times, lessons=1000, share=subset / size) == pytest.approx(expected, rel=0.1)

@@ -6,10 +6,14 @@ import torch
 
 from engine.answers import estimate
 from engine.experiment import resolve
+from engine.images import Images
+from engine.lesson import learn
 from engine.plan import make_plan
+from engine.prerequisites import lesson as prerequisite
 from engine.queue.uses import OWNED
 from engine.records import Recipe
 from engine.store import Store
+from engine.stored import load_data, removed
 from engine.work import run_job
 
 CPU = torch.device("cpu")
@@ -106,6 +110,27 @@ def test_the_lesson_depends_on_the_training_and_not_on_the_forget_set(tmp_path):
 
     assert spec(experiment(forget=20)) == spec(experiment(forget=35))
     assert spec(experiment()) != spec(experiment(epochs=3))
+
+
+def test_a_fresh_lesson_has_never_seen_what_is_forgotten_and_serves_that_request_alone(tmp_path, monkeypatch):
+    """Catches the forgotten pictures among the lessons, or in the mean embedding of the data."""
+    shown = []
+
+    def noted(net, images, training, teaching, **more):
+        shown.append((more["size"], images.x.flatten(1)))
+        return learn(net, images, training, teaching, **more)
+
+    monkeypatch.setattr(prerequisite, "learn", noted)
+    store, fresh = Store.open(tmp_path), {**L2UL, "fresh": True}
+    everything = Images.of(load_data(store, {"key": "digits"}, None, Quiet()), "train", CPU).x.flatten(1)
+    for forget in (20, 30):
+        wanted = experiment(fresh, forget=forget)
+        assert sum(job.startswith("prepared") for job in run(store, wanted)) == 1, "learned anew for each request"
+        (request,) = (job.spec for job in make_plan(wanted, store, "cpu").jobs if job.kind == "forget")
+        forgotten, _ = removed(store, request)
+        size, pictures = shown[-1]
+        assert (size, len(forgotten)) == (1437, forget)
+        assert torch.equal(pictures, everything[np.setdiff1d(np.arange(1437), forgotten)])
 
 
 def test_the_lesson_is_in_the_price_until_it_is_made(tmp_path):

@@ -11,7 +11,7 @@ from engine.images import Images
 from engine.memorisation import doubt, memorisation
 from engine.plan import data_info, data_job, make_plan
 from engine.records import Recipe
-from engine.scope import Scope, trained
+from engine.scope import POINT_BYTES, Scope, trained
 from engine.store import Store
 from engine.stored import load_ensemble, net_of
 from engine.train import last, train
@@ -167,7 +167,7 @@ def test_the_estimate_before_the_forget_set_is_known_counts_the_halves(store):
         said[name] = estimate([plan], measured, store, workers=1)
     training = 4 * (3.0 * (info["train"] // 2) + info["train"] + info["test"])
     assert said["halves"]["seconds"] - said["proxy"]["seconds"] == pytest.approx(training + 2 * 0.1)
-    assert said["halves"]["bytes"] - said["proxy"]["bytes"] == 4 * 5 * (info["train"] + info["test"])
+    assert said["halves"]["bytes"] - said["proxy"]["bytes"] == 4 * POINT_BYTES * (info["train"] + info["test"])
 
 
 def test_a_run_stands_on_its_halves(store, plan):

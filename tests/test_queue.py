@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 
 from engine.queue import FINISHED, STATUSES, Queue, RunRow, Shelf, fair
 from engine.queue import database as database_module
+from engine.queue.access import deletable, visible
 from engine.queue.database import SCHEMA_VERSION
 from engine.records import canonical
-from engine.store import StoreError, this_host
+from engine.store import Store, StoreError, this_host
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = {"seed": 0, "dataset": {"key": "digits"}, "methods": [{"key": "scrub", "lr": 1e-3}]}
@@ -719,3 +720,35 @@ def test_a_file_that_may_not_be_written_is_named() -> None:
         assert "cannot be written" in said or "cannot be opened" in said, said
         assert "this user" in said
         assert [row.id for row in queue.runs()] == [run_id]
+
+
+def test_a_run_on_a_private_upload_is_its_owners_and_that_of_the_one_who_started_it(tmp_path: Path) -> None:
+    store, sha, other = Store.open(tmp_path), "a" * 64, "b" * 64
+    queue, shelf = Queue(store.queue_path), Shelf(store.queue_path)
+    owner, guest, stranger = "1" * 32, "2" * 32, "3" * 32
+    for one in (sha, other):
+        shelf.add_upload(one, owner=owner, name="cats.zip", kind=".zip", size=7)
+    folder = {**RECIPE, "dataset": {"key": "folder", "path": str(store.uploads / f"{sha}.zip")}}
+    public = queue.submit(RECIPE, session=owner)
+    private = queue.submit(folder, session=guest)
+    elsewhere = queue.submit({**RECIPE, "dataset": {"key": "folder", "path": f"/data/{sha}.zip"}}, session=owner)
+
+    def seen(visitor: str) -> set[str]:
+        return {row.id for row in visible(store, shelf, visitor, queue.runs())}
+
+    assert seen(owner) == seen(guest) == {public, private, elsewhere}
+    assert seen(stranger) == seen("") == {public, elsewhere}, "a path that only looks like an upload's hides nothing"
+    shelf.share_upload(other, owner=owner, shared=True)
+    assert seen(stranger) == {public, elsewhere}, "another upload was shared"
+    shelf.share_upload(sha, owner=owner, shared=True)
+    assert seen(stranger) == {public, private, elsewhere}
+    shelf.remove_upload(sha, owner=owner)
+    assert (seen(stranger), seen(guest)) == ({public, elsewhere}, {public, private, elsewhere}), "shared no longer"
+
+
+def test_only_who_started_a_run_may_delete_it(queue: Queue) -> None:
+    mine, other = "1" * 32, "2" * 32
+    row = queue.run(queue.submit(RECIPE, session=mine))
+    assert (deletable(row, mine, local=False), deletable(row, other, local=True)) == (True, False)
+    typed = queue.run(queue.submit(RECIPE, session="cli:me@here:7"))
+    assert (deletable(typed, mine, local=True), deletable(typed, mine, local=False)) == (True, False)

@@ -250,7 +250,9 @@ def test_doing_nothing_three_times_leaves_the_originals(run):
 
 def test_a_method_goes_on_from_what_it_left(run):
     """Catches a chain that starts at the originals each time."""
-    done = run(recipe(CLASSES, Choice("gradient_ascent", {"lr": 1e-3}), Choice("neg_grad_plus", {"epochs": 1})))
+    done = run(
+        recipe(CLASSES, Choice("gradient_ascent", {"lr": 1e-3, "ceiling": 0.0}), Choice("neg_grad_plus", {"epochs": 1}))
+    )
     for method in ("gradient_ascent", "neg_grad_plus"):
         first, second, third = done.unlearned(method)
         part = "00000-00002"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated
 
 import numpy as np
@@ -25,6 +26,12 @@ Through = Annotated[
 ]
 """The knob of every analysis that compares training pictures with one another."""
 
+Layout = Annotated[
+    str,
+    Knob("layout", "pca: the two directions of most variation; umap: who is near whom.", choices=("pca", "umap")),
+]
+"""The knob of every analysis that lays points out on a plane."""
+
 
 def vectors(bench: Bench, through: str) -> np.ndarray:
     """Return one row per training picture, float32 (N, D): its pixels, or the first original's features of it.
@@ -47,3 +54,22 @@ def narrow(x: np.ndarray, seed: int) -> np.ndarray:
     dimensions = min(WIDE, *x.shape)
     solver = "randomized" if x.shape[1] > 4 * WIDE else "full"
     return PCA(dimensions, svd_solver=solver, random_state=derive(seed, "map:pca") % 2**32).fit_transform(x)  # (N, d)
+
+
+def plane(x: np.ndarray, layout: str, seed: int) -> np.ndarray:
+    """Return points (N, D) on a plane, float64 (N, 2), centred and at most 1 from the middle.
+
+    ``layout`` is "pca", the two directions of most variation, or "umap", who is near whom.
+    """
+    if layout == "pca":
+        xy = np.pad(x[:, :2], ((0, 0), (0, max(0, 2 - x.shape[1]))))  # a table may have a single column
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a fixed seed keeps it on one core, which is what we want
+            from umap import UMAP
+
+            state = derive(seed, "map:umap") % 2**32
+            xy = UMAP(n_neighbors=min(15, len(x) - 1), random_state=state).fit_transform(x)
+    xy = np.asarray(xy, dtype=np.float64)
+    xy = xy - (xy.max(axis=0) + xy.min(axis=0)) / 2
+    return xy / max(1e-12, np.abs(xy).max())

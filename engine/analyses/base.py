@@ -28,7 +28,8 @@ Progress = Callable[[float, str], None]
 class Subject:
     """What is known before anything is measured: networks of a job, sizes of the splits, the network's architecture.
 
-    ``noun`` is what a point is called, "picture" or "row"; ``exhibits`` what the method shows of itself, if anything.
+    ``noun`` is what a point is called, "picture" or "row"; ``exhibits`` what the method shows of itself, if anything;
+    ``unlearning`` the cost of the method for one network, in forward-equivalent example passes.
     """
 
     models: int
@@ -39,6 +40,7 @@ class Subject:
     noun: str = "picture"
     method: str = ""
     exhibits: str = ""
+    unlearning: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Bench:
     _ensemble: Callable[[str], Ensemble] | None = field(default=None, repr=False)
     _margins: Callable[[str], np.ndarray] | None = field(default=None, repr=False)
     _exhibit: Callable[[int], tuple[Tensor, Tensor]] | None = field(default=None, repr=False)
+    _again: Callable[[int, int], tuple[np.ndarray, np.ndarray]] | None = field(default=None, repr=False)
     _prerequisite: Callable[[str], object] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -124,6 +125,15 @@ class Bench:
         """
         self._declared("method")
         return _given(self._exhibit, "method")(most)
+
+    def again(self, networks: int, run: int) -> tuple[np.ndarray, np.ndarray]:
+        """Run the method once more on the first ``networks`` originals, with the seed of its ``run``-th repetition.
+
+        Run 0 has the seed of the result. Returns the margins of every point, float32 (networks, P), and whether its
+        class has the largest logit, bool (networks, P).
+        """
+        self._declared("method")
+        return _given(self._again, "method")(networks, run)
 
     def prerequisite(self, name: str) -> object:
         """Return what was computed beforehand under this name."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 
-from engine.analyses._vectors import Through, narrow, vectors
+from engine.analyses._vectors import Layout, Through, narrow, plane, vectors
 from engine.analyses.base import Analysis, Progress, Subject
 from engine.analyses.bench import Bench
 from engine.cards import Card
-from engine.knobs import Knob
 from engine.measurement import Measurement
-from engine.seeds import derive
 
 
 @dataclass(frozen=True)
@@ -41,10 +37,7 @@ class Map(Analysis):
         arxiv="1802.03426",
     )
 
-    layout: Annotated[
-        str,
-        Knob("layout", "pca: the two directions of most variation; umap: who is near whom.", choices=("pca", "umap")),
-    ] = "pca"
+    layout: Layout = "pca"
     through: Through = "pixels"
 
     def needs(self) -> tuple[str, ...]:
@@ -64,18 +57,8 @@ class Map(Analysis):
         x = vectors(bench, self.through)
         progress(0.1, "finding the directions of most variation")
         x = narrow(x, seed)
-        if self.layout == "pca":
-            xy = np.pad(x[:, :2], ((0, 0), (0, max(0, 2 - x.shape[1]))))  # a table may have a single column
-        else:
+        if self.layout == "umap":
             progress(0.2, "laying out neighbourhoods with UMAP")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a fixed seed keeps it on one core, which is what we want
-                from umap import UMAP
-
-                state = derive(seed, "map:umap") % 2**32
-                xy = UMAP(n_neighbors=min(15, len(x) - 1), random_state=state).fit_transform(x)
-        xy = np.asarray(xy, dtype=np.float64)
-        xy -= (xy.max(axis=0) + xy.min(axis=0)) / 2
-        xy /= max(1e-12, np.abs(xy).max())
+        xy = plane(x, self.layout, seed)
         facts = {"classes": list(bench.classes), "layout": self.layout}
         return Measurement({"xy": xy.astype(np.float32), "labels": bench.labels[: bench.train]}, facts)

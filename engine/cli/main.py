@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from engine.cli import analysing, lists, measuring, recipes, running, serving
+from engine.cli import analysing, exporting, lists, measuring, recipes, running, serving
 from engine.cli.common import Refused
 from engine.knobs import BadSetting, Configured
 from engine.store import StoreError
@@ -88,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     store(run)
     as_json(run)
 
+    tune = add("tune", running.tune, "Tune a method: choose among settings on a few networks, measure on fresh ones.")
+    tune.add_argument("recipe", metavar="RECIPE.json", help="a recipe, or - for standard input")
+    tune.add_argument("--method", required=True, help="the key of a method of the recipe")
+    store(tune)
+    as_json(tune)
+
     recipe = add("recipe", recipes.recipe, "Print a complete recipe with every default filled in.")
     recipe.add_argument(
         "--dataset", default="digits", help="a data set's key, or the path of a folder or archive (./digits is a path)"
@@ -137,9 +143,22 @@ def _parser() -> argparse.ArgumentParser:
     store(analyse)
     as_json(analyse)
 
+    export = add("export", exporting.export, "Write margins, logits or weights of a recipe's networks into one file.")
+    export.add_argument("recipe", metavar="RECIPE.json", help="a recipe, or - for standard input; run if it is not")
+    export.add_argument("--what", required=True, choices=tuple(exporting.KINDS))
+    export.add_argument("--role", required=True, choices=tuple(exporting.ROLES), help="whose networks")
+    export.add_argument("--method", help="a method of the recipe (default: its only one)")
+    export.add_argument("--out", required=True, metavar="FILE", help=".npy or .npz; of weights .safetensors or .npz")
+    store(export)
+
     klom = add("klom", measuring.klom, "Measure KLOM between two arrays of margins (N models, P points).")
-    klom.add_argument("--oracle", required=True, metavar="A.npy", help="margins of retrained models")
-    klom.add_argument("--unlearned", required=True, metavar="B.npy", help="margins of unlearned models")
+    klom.add_argument("--oracle", required=True, metavar="A.npy", help="margins of retrained models; .npz too")
+    klom.add_argument(
+        "--unlearned",
+        required=True,
+        metavar="B.npy",
+        help="margins of unlearned models; an .npz of `export` gives splits",
+    )
     klom.add_argument("--convention", choices=("paper", "easydub"), default="paper")
     as_json(klom)
 
@@ -158,7 +177,8 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = add("demo", running.demo, "Run the README's experiments on the digits and print their tables.")
     demo.add_argument("--forget", action="append", help="one experiment (default: random:50 and class:3)")
-    demo.add_argument("--models", type=int, default=100)
+    demo.add_argument("--models", type=int, default=None, help="models per ensemble (default: 100, looking 40)")
+    demo.add_argument("--looking", action="store_true", help="a table per page that looks closer, digits and fashion")
     store(demo)
     as_json(demo)
     return parser

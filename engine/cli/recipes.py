@@ -11,12 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from engine.cards import CLASSES, PAPER, RANDOM
 from engine.knobs import BadSetting, Configured
 from engine.records import Choice, Recipe, Scalar
 from engine.sweep import expand
 from engine.training import EnsembleSize, Measuring, Training
 
-METHODS = "do_nothing,gradient_descent,gradient_ascent,neg_grad_plus,scrub,oracle_matching,partial_retrain"
+NAMES = {RANDOM: "random", CLASSES: "class", PAPER: "paper"}
+"""What presets are called behind a method's key, as in ``scrub@paper``."""
+METHODS = "do_nothing,gradient_descent,gradient_ascent,neg_grad_plus,scrub,oracle_matching"
 """The methods of a recipe that names none."""
 
 
@@ -122,6 +125,7 @@ def _methods(text: str, seed: int) -> list[Choice]:
     """Read one method, or a sweep of it: ``scrub:lr=1e-4|1e-3:epochs=5|10``, ``scrub*20:lr=1e-5..1e-2``."""
     from engine.unlearners import unlearners
 
+    text = _with_preset(text)
     head, colon, rest = text.partition(":")
     key, star, draws = (part.strip() for part in head.partition("*"))
     if star and not draws.isdecimal():
@@ -138,6 +142,29 @@ def _methods(text: str, seed: int) -> list[Choice]:
         return [base]  # the check of recipes lists the methods there are
     drawn = expand(key, unlearners()[key].fields(), swept, draws=int(draws) if star else 20, seed=seed)
     return [Choice(key, {**base.settings, **one}) for one in drawn]
+
+
+def _with_preset(text: str) -> str:
+    """Write a preset out: ``scrub@paper:epochs=4`` becomes the settings of the paper with other epochs.
+
+    Raises:
+        BadSetting: there is no such preset; the text names those there are.
+    """
+    from engine.unlearners import unlearners
+
+    head, _, rest = text.partition(":")
+    key, at, name = (part.strip() for part in head.partition("@"))
+    if not at or key not in unlearners():
+        return text
+    known = {NAMES[kind]: preset for kind, preset in unlearners()[key].presets().items() if preset.settings}
+    if name not in known:
+        names = ", ".join(f"{key}@{one}" for one in known) or "none"
+        raise BadSetting(f"--methods: {key} has no preset {name!r} (there are: {names})")
+    given = [item for item in rest.split(":") if item]
+    own = {item.partition("=")[0].strip() for item in given}
+    settings = known[name].settings.items()
+    written = [f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in settings if k not in own]
+    return ":".join([key, *written, *given])
 
 
 def choice(text: str, flag: str) -> Choice:

@@ -13,8 +13,9 @@ from engine.claims import off_label
 from engine.cli import follow, recipes, tables
 from engine.cli.common import Refused, open_store
 from engine.leakage import warning
+from engine.metrics import headline
 from engine.queue import Queue, RunRow
-from engine.records import Recipe
+from engine.records import Choice, Recipe
 from engine.store import this_host
 
 
@@ -46,12 +47,15 @@ def _each(arguments: argparse.Namespace, recipe: Recipe) -> int:
 
 def demo(arguments: argparse.Namespace) -> int:
     """Run the demo's recipe on one or more forget sets and print a table for each."""
+    from engine.cli import looking
     from engine.demo import demo_recipe
     from engine.experiment import as_choice, resolve
     from engine.forget import parse
 
+    if arguments.looking:
+        return looking.demo(arguments)
     demos = {
-        forget: resolve(demo_recipe(as_choice(parse(forget)), arguments.models)).recipe
+        forget: resolve(demo_recipe(as_choice(parse(forget)), arguments.models or 100)).recipe
         for forget in arguments.forget or ("random:50", "class:3")
     }
     summaries = {}
@@ -62,6 +66,46 @@ def demo(arguments: argparse.Namespace) -> int:
             title = f"### Digits, {recipe.ensemble.models} MLPs, forget {forget}"
             print(f"\n{title}\n\n{tables.markdown(summaries[forget])}\n", flush=True)
     print(json.dumps(summaries, indent=1) if arguments.json else tables.WHAT_TO_SEE)
+    return 0
+
+
+def tune(arguments: argparse.Namespace) -> int:
+    """Tune one method of a recipe: choose on a few networks, measure on fresh ones, print the settings."""
+    from engine import tuning
+    from engine.experiment import resolve
+    from engine.specs import ForgetSet
+    from engine.stored import removed
+    from engine.unlearners import unlearners
+
+    recipe = resolve(recipes.read(arguments.recipe)).recipe
+    tried = next((choice for choice in recipe.methods if choice.key == arguments.method), None)
+    if tried is None:
+        names = ", ".join(dict.fromkeys(choice.key for choice in recipe.methods))
+        raise Refused(f"the recipe has no method {arguments.method!r}; it has {names}", 2)
+    plugin = unlearners()[tried.key]
+    idle = next(key for key, method in unlearners().items() if method.reference == "do nothing")
+    method = tuning.Tunable(tried.key, plugin.fields(), plugin.tuned, Choice(idle))
+    row, queue = complete(arguments, resolve(tuning.choosing(recipe, method, tried.settings)).recipe)
+    chosen = tuning.best(Recipe.from_json(row.recipe), idle, tables.scores(row, queue))
+    if chosen is None:
+        raise Refused("no setting could be ranked: each stopped or broke networks", 1)
+    forget = ForgetSet.from_json(queue.results(row.id)[0].payload["forget"])
+    pictures, _ = removed(open_store(arguments), forget)
+    again = tuning.measuring(recipe, method, tried.settings, chosen, pictures=pictures)
+    row, queue = complete(arguments, resolve(again).recipe)
+    measured = tuning.ranked(Recipe.from_json(row.recipe), idle, tables.scores(row, queue))
+    one = next((one for one in measured if dict(one.settings) == dict(chosen.settings)), None)
+    if one is None:
+        raise Refused("the chosen settings stopped or broke networks when they were measured again", 1)
+    if arguments.json:
+        print(json.dumps({"method": chosen.key, **one.to_json()}, indent=1))
+        return 0
+    first, number = headline().title(), headline().written
+    print(":".join([chosen.key, *(f"{name}={value}" for name, value in one.settings.items())]))
+    print(
+        f"{first} on {tuning.MEASURE} fresh networks: forget {number(one.forget)}, retain {number(one.retain)}; "
+        f"doing nothing {number(one.nothing)}, floor {number(one.floor)} on the forget set"
+    )
     return 0
 
 

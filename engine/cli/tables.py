@@ -19,17 +19,17 @@ from engine.records import SPLITS, Recipe
 WHAT_TO_SEE = """\
 KLOM is the 95th percentile over points: lower is closer to never having seen the forget set, and the floor is what
 retrained models score against each other. Oracle matching should come near the floor on all three splits; doing nothing
-and the gradient methods stay far from it on the forget set; partial retrains are far off everywhere until most of a
-retrain is paid for. Accuracy tells little: only the distributions show it."""
+and the gradient methods stay far from it on the forget set; a retrain that is stopped halfway is at the floor on a task
+as small as this. Accuracy tells little: only the distributions show it."""
 
 
 def summary(row: RunRow, queue: Queue) -> dict[str, Any]:
     """Return the result of a run: one entry per method and split, the floor per split, and what stopped early.
 
-    Plain JSON data; ``None`` where a number could not be measured. An entry holds method, split, models, warnings and
-    the columns of :func:`engine.metrics.scores.columns`; the floor, what second oracles score by each metric that has
-    one. The floor is that of the row with most models: a method that stopped early was compared at fewer, where it is
-    higher.
+    Plain JSON data; ``None`` where a number could not be measured. An entry holds method, split, models, broken
+    (networks that lost what they should keep; a method with any is not ranked), warnings and the columns of
+    :func:`engine.metrics.scores.columns`; the floor, what second oracles score by each metric that has one. The floor
+    is that of the row with most models: a method that stopped early was compared at fewer, where it is higher.
     """
     recipe = Recipe.from_json(row.recipe)
     results: list[dict[str, Any]] = []
@@ -44,7 +44,8 @@ def summary(row: RunRow, queue: Queue) -> dict[str, Any]:
         for measured in scores.wide():
             split, models = measured["split"], scores.models
             numbers = {column.name: measured[column.name] for column in columns()}
-            about = {"method": method, "split": split, "models": models, "warnings": list(scores.warnings)}
+            about = {"method": method, "split": split, "models": models, "broken": scores.broken}
+            about["warnings"] = list(scores.warnings)
             results.append({**about, **numbers})
             if models > most.get(split, 0):
                 most[split] = models
@@ -64,9 +65,15 @@ def summary(row: RunRow, queue: Queue) -> dict[str, Any]:
     }
 
 
+def scores(row: RunRow, queue: Queue) -> dict[str, Scores]:
+    """Return the newest scores of each method of a run, by its id."""
+    return {one.method_id: Scores.from_json(one.payload["scores"]) for one in queue.results(row.id)}
+
+
 def text(result: Mapping[str, Any]) -> str:
     """Return the summary as a table for a terminal: the headline metric with its interval, then the others."""
-    first, *others = shown = [column.metric for column in columns(headline(), ("value",))]
+    shown = [column.metric for column in columns(headline(), ("value",)) if not column.metric.extra]
+    first, *others = shown
     low, high = Column(first, "low").name, Column(first, "high").name
     head = ("method", "split", "models", first.title(), "interval", *(metric.title() for metric in others))
     rows = [
@@ -100,7 +107,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     settings = dict(zip(Recipe.from_json(result["recipe"]).methods_ids(), result["recipe"]["methods"], strict=True))
     for method in methods:
         rows = {r["split"]: r for r in result["results"] if r["method"] == method}
-        name = method if "-" not in method else f"{method.rsplit('-', 1)[0]} {_settings(settings[method])}"
+        alike = [choice for choice in settings.values() if choice["key"] == settings[method]["key"]]
+        name = method if "-" not in method else f"{method.rsplit('-', 1)[0]} {_difference(settings[method], alike)}"
         measured = rows["forget"]["models"]
         name += f" ({measured} models)" if measured != result["models"] else ""
         cells = [metric.written(rows[split][metric.key]) for metric in (klom, Accuracy) for split in SPLITS]
@@ -163,8 +171,10 @@ def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in [head, *rows])
 
 
-def _settings(choice: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in choice.items() if k != "key")
+def _difference(choice: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> str:
+    """Return the settings in which the choices of one method differ."""
+    shown = {k: v for k, v in choice.items() if any(other.get(k) != v for other in alike)}
+    return ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
 
 
 def _bounds(field: Mapping[str, Any]) -> str:

@@ -7,9 +7,7 @@ so are the others. After the first load the decoded arrays come from the cache: 
 from __future__ import annotations
 
 import abc
-import gzip
 import http.client
-import math
 import shutil
 import uuid
 import zlib
@@ -22,6 +20,7 @@ import numpy as np
 from engine.data.archive import Limits, members
 from engine.data.base import DataError, Dataset, ImageData, Progress, image_data
 from engine.data.decoded import fetch, keep, whole
+from engine.data.idx import read_idx
 
 _LIMITS = Limits(file_bytes=1 << 28)
 _KEY = "decoded-1"
@@ -63,7 +62,7 @@ class Downloaded(Dataset, abc.ABC):
     def parse(self, files: dict[str, Path]) -> Parsed:
         """Read the fetched files, by the names of :meth:`remotes`."""
 
-    def load(self, cache: Path, progress: Progress) -> ImageData:
+    def read(self, cache: Path, progress: Progress) -> ImageData:
         """Return the data, downloaded if it is not in the cache.
 
         Raises:
@@ -73,11 +72,7 @@ class Downloaded(Dataset, abc.ABC):
         home = cache / self.key
         data = fetch(home, _KEY, self.key)
         if data is None:
-            remotes = self.remotes()
-            files = {}
-            for i, remote in enumerate(remotes):
-                progress(0.8 * i / len(remotes), f"downloading {remote.name}")
-                files[remote.name] = self._obtain(remote, home / "downloads")
+            files = self.installed() or self._downloads(home / "downloads", progress)
             progress(0.8, f"reading {self.card.name}")
             with whole(home, _KEY) as temporary:
                 try:
@@ -86,8 +81,8 @@ class Downloaded(Dataset, abc.ABC):
                     raise
                 except (ValueError, KeyError, IndexError, EOFError, OSError, zlib.error) as error:
                     raise DataError(
-                        f"{self.card.name}: the files in {home / 'downloads'} are not what was expected ({error}); "
-                        "delete them and try again"
+                        f"{self.card.name}: the files in {next(iter(files.values())).parent} are not what was expected "
+                        f"({error}); delete them and try again"
                     ) from error
                 keep(temporary, image_data(name=self.key, **parsed._asdict()))
             data = fetch(home, _KEY, self.key)
@@ -97,6 +92,18 @@ class Downloaded(Dataset, abc.ABC):
                 )
         progress(1.0, f"{self.card.name} ready")
         return data
+
+    def installed(self) -> dict[str, Path]:
+        """Return the files by name where a package of the system has put all of them, else nothing."""
+        return {}
+
+    def _downloads(self, folder: Path, progress: Progress) -> dict[str, Path]:
+        remotes = self.remotes()
+        files = {}
+        for i, remote in enumerate(remotes):
+            progress(0.8 * i / len(remotes), f"downloading {remote.name}")
+            files[remote.name] = self._obtain(remote, folder)
+        return files
 
     def _obtain(self, remote: Remote, folder: Path) -> Path:
         """Return the local copy of ``remote``; a file appears in ``folder`` only after its MD5 was checked."""
@@ -138,26 +145,6 @@ def torchvision_utils(name: str):  # noqa: ANN202 - a module, imported late beca
             "fits the installed torch, or use a folder or archive with --dataset PATH"
         ) from error
     return utils
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """Read a gzipped IDX file of unsigned bytes (the format of MNIST) into a uint8 array of its own shape.
-
-    Raises:
-        ValueError: another element type, or more or fewer bytes than its header says.
-    """
-    with gzip.open(path) as file:
-        head = file.read(4)
-        if len(head) < 4 or head[:3] != b"\x00\x00\x08":
-            raise ValueError(f"{path.name} is not an IDX file of bytes")
-        shape = [int.from_bytes(file.read(4), "big") for _ in range(head[3])]
-        count = math.prod(shape)
-        if count > _LIMITS.file_bytes:
-            raise ValueError(f"{path.name} says that it holds {count:,} bytes")
-        data = file.read(count + 1)
-    if len(data) != count:
-        raise ValueError(f"{path.name} should hold {count:,} bytes of data")
-    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import abc
 import functools
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from engine.cards import Card
-from engine.knobs import Configured
+from engine.knobs import Configured, Knob
 from engine.records import canonical
 
 
@@ -47,6 +48,10 @@ class ImageData:
     ``columns`` naming what the D features stand for; pictures have none. What is per channel is then per feature, so
     everything that learns, unlearns and measures takes either. ``notes`` say in words how a table was read,
     ``target`` which column held the labels.
+
+    ``subsets`` are groups of training examples that the data set knows of, by name: "mislabelled" ones, or those of a
+    folder within a class folder ("cat/small"); each int64 (n,), sorted. ``masks`` bool (P, H, W) say, of every point,
+    which pixels belong to the thing that its class names, where that is known. No method reads either.
     """
 
     name: str
@@ -61,6 +66,8 @@ class ImageData:
     columns: tuple[Column, ...] = ()
     notes: tuple[str, ...] = ()
     target: str = ""
+    subsets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    masks: np.ndarray | None = None
 
     @property
     def tabular(self) -> bool:
@@ -113,6 +120,8 @@ def image_data(
     x_test: np.ndarray,
     y_test: np.ndarray,
     top: int = 255,
+    subsets: Mapping[str, np.ndarray] = MappingProxyType({}),
+    masks: np.ndarray | None = None,
 ) -> ImageData:
     """Check shapes and labels, measure mean and deviation per channel, and return the finished record.
 
@@ -148,6 +157,8 @@ def image_data(
         top=top,
         mean=tuple(float(v) for v in mean),
         std=tuple(float(v) for v in std),
+        subsets={name: np.sort(np.asarray(ids, np.int64)) for name, ids in subsets.items()},
+        masks=masks,
     )
 
 
@@ -163,6 +174,55 @@ def _histogram(x: np.ndarray) -> np.ndarray:
         for c in range(x.shape[1]):
             counts[:, c] += np.bincount(x[start : start + rows, c].ravel(), minlength=256)
     return counts  # (256, C)
+
+
+def part(data: ImageData, per_class: int) -> ImageData:
+    """Return up to ``per_class`` training examples of each class, and test examples by the same share.
+
+    Which ones is drawn class by class from a seed of its own, so that a smaller part lies within a larger one. Mean and
+    deviation are those of the part; subsets and masks follow their examples, and sets that end up empty go.
+    """
+    share = per_class / max(1.0, len(data.y_train) / len(data.classes))
+    train = _some(data.y_train, lambda _: per_class)
+    test = _some(data.y_test, lambda count: max(1, round(min(1.0, share) * count)))
+    x, name = data.x_train[train], f"{data.name}, {per_class} of each class"
+    moments: dict[str, Any] = {}
+    if data.tabular:
+        std = x[:, :, 0, 0].std(axis=0, dtype=np.float64)
+        moments["mean"] = tuple(x[:, :, 0, 0].mean(axis=0, dtype=np.float64).tolist())
+        moments["std"] = tuple(np.where(std > 0, std, 1.0).tolist())
+    else:
+        whole = image_data(
+            name=name, classes=data.classes, x_train=x, y_train=data.y_train[train],
+            x_test=data.x_test[test], y_test=data.y_test[test], top=data.top,
+        )  # fmt: skip
+        moments = {"mean": whole.mean, "std": whole.std}
+    subsets = {key: np.flatnonzero(np.isin(train, ids)) for key, ids in data.subsets.items()}
+    masks = data.masks
+    return ImageData(
+        name=name,
+        classes=data.classes,
+        x_train=np.ascontiguousarray(x),
+        y_train=data.y_train[train],
+        x_test=np.ascontiguousarray(data.x_test[test]),
+        y_test=data.y_test[test],
+        top=data.top,
+        **moments,
+        columns=data.columns,
+        notes=data.notes,
+        target=data.target,
+        subsets={key: ids for key, ids in subsets.items() if len(ids)},
+        masks=None if masks is None else masks[np.concatenate([train, len(data.y_train) + test])],
+    )
+
+
+def _some(y: np.ndarray, how_many: Callable[[int], int]) -> np.ndarray:
+    """Return positions of labels y (n,), sorted: of a class with c examples ``how_many(c)``, all if there are fewer."""
+    rng, chosen = np.random.default_rng(0), []
+    for label in np.unique(y):
+        here = np.flatnonzero(y == label)
+        chosen.append(rng.permutation(here)[: how_many(len(here))])
+    return np.sort(np.concatenate(chosen))
 
 
 Progress = Callable[[float, str], None]
@@ -183,9 +243,26 @@ class Dataset(Configured, abc.ABC):
     needs: ClassVar[str] = ""
     tabular: ClassVar[bool] = False
 
-    @abc.abstractmethod
+    per_class: Annotated[
+        int,
+        Knob(
+            "pictures of each class",
+            "Takes so many training pictures of each class, and test pictures in proportion; always the same ones. "
+            "0 takes all.",
+            low=0,
+            high=1_000_000,
+            advanced=True,
+        ),
+    ] = 0
+
     def load(self, cache: Path, progress: Progress) -> ImageData:
-        """Return the data, from ``cache`` (a folder this data set may fill) when it was decoded before.
+        """Return the data, or the part of it that the settings ask for; see :meth:`read`."""
+        data = self.read(cache, progress)
+        return part(data, self.per_class) if self.per_class else data
+
+    @abc.abstractmethod
+    def read(self, cache: Path, progress: Progress) -> ImageData:
+        """Return all the data, from ``cache`` (a folder this data set may fill) when it was decoded before.
 
         Raises:
             DataError: it cannot be loaded; the text says why and what to do.

@@ -56,7 +56,7 @@ class Csv(Dataset):
     path: Annotated[str, Knob("file", "A .csv file: comma, semicolon or tab between columns, names first.")] = ""
     target: Annotated[str, Knob("target", "Name of the column to predict; it holds classes.")] = ""
 
-    def load(self, cache: Path, progress: Progress) -> ImageData:
+    def read(self, cache: Path, progress: Progress) -> ImageData:
         """Return the table; the same content and target are read only once.
 
         Raises:

@@ -51,6 +51,7 @@ def fetch(home: Path, key: str, name: str) -> ImageData | None:
             columns=tuple(Column(name, tuple(categories)) for name, categories in note.get("columns", ())),
             notes=tuple(note.get("notes", ())),
             target=note.get("target", ""),
+            subsets={name: np.array(ids, np.int64) for name, ids in note.get("subsets", {}).items()},
         )
         vars(data)["hash"] = str(note["hash"])  # fills the cached property: a warm start need not read every pixel
         return data
@@ -72,6 +73,8 @@ def keep(folder: Path, data: ImageData) -> None:
         "std": list(data.std),
         "hash": data.hash,
     }
+    if data.subsets:
+        note["subsets"] = {name: ids.tolist() for name, ids in data.subsets.items()}
     if data.tabular:
         columns = [[column.name, list(column.categories)] for column in data.columns]
         note |= {"columns": columns, "notes": list(data.notes), "target": data.target}

@@ -47,7 +47,7 @@ class FetchedTable(Dataset, abc.ABC):
     def obtain(self, folder: Path) -> Fetched:
         """Download the table; the downloader's own files go into ``folder``."""
 
-    def load(self, cache: Path, progress: Progress) -> ImageData:
+    def read(self, cache: Path, progress: Progress) -> ImageData:
         """Return the table, downloaded if it is not in the cache.
 
         Raises:

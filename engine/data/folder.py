@@ -25,7 +25,7 @@ from engine.knobs import Knob
 from engine.records import digest
 
 LARGEST_SIDE = 224
-_FORMAT = 1
+_FORMAT = 2
 """Part of the key of a decoded copy; raise it when the same file would decode to other pixels."""
 
 _RACY_NS = 2_000_000_000
@@ -63,7 +63,7 @@ class Folder(Dataset):
         ),
     ] = ""
 
-    def load(self, cache: Path, progress: Progress) -> ImageData:
+    def read(self, cache: Path, progress: Progress) -> ImageData:
         """Return the pictures; the same content is decoded only once.
 
         Raises:
@@ -128,6 +128,11 @@ class Folder(Dataset):
 
         self._each(source, see)
         layout = arrange(names, str(source))
+        if len(layout.classes) < 2:
+            raise DataError(
+                f"{source}: all its pictures are of one class, {layout.classes[0]!r}; a classifier needs at least two: "
+                "put a folder with pictures of another class beside it"
+            )
         used = [looks[i] for i in np.flatnonzero(layout.place >= 0)]
         width, height = common_size(used)
         grey = all(each.grey for each in used)
@@ -150,6 +155,7 @@ class Folder(Dataset):
             y_train=labels["train"],
             x_test=np.load(folder / "x_test.npy", mmap_mode="r", allow_pickle=False),
             y_test=labels["test"],
+            subsets=layout.subsets(),
         )
         keep(folder, data)
 

@@ -23,12 +23,22 @@ class Layout:
 
     ``classes`` are sorted, whole numbers by value; ``labels`` int64 (F,) is the class of file i; ``place`` int64 (F,)
     its row in the training array if ``test`` bool (F,) is false, else in the test array; rows of -1 are left out.
+    ``groups`` name the folder within its class folder that file i is in, as "class/folder"; empty if it is in none.
     """
 
     classes: tuple[str, ...]
     labels: np.ndarray
     place: np.ndarray
     test: np.ndarray
+    groups: tuple[str, ...] = ()
+
+    def subsets(self) -> dict[str, np.ndarray]:
+        """Return the training rows of each folder within a class folder, by its name: int64 (n,), sorted."""
+        named: dict[str, list[int]] = {}
+        for group, row, test in zip(self.groups, self.place, self.test, strict=True):
+            if group and row >= 0 and not test:
+                named.setdefault(group, []).append(int(row))
+        return {group: np.array(sorted(rows), np.int64) for group, rows in sorted(named.items())}
 
 
 def arrange(files: Sequence[tuple[str, ...]], source: str) -> Layout:
@@ -77,7 +87,8 @@ def arrange(files: Sequence[tuple[str, ...]], source: str) -> Layout:
     for rows in (np.flatnonzero((splits == "train") & ~test), np.flatnonzero(test)):
         ordered = sorted(rows, key=lambda i: (labels[i], keys[i], files[i]))
         place[ordered] = np.arange(len(ordered))
-    return Layout(classes, labels, place, test)
+    groups = tuple("/".join(file[depth - 1 : -1]) if len(file) > depth + 1 else "" for file in files)
+    return Layout(classes, labels, place, test, groups)
 
 
 def _unwrapped(files: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:

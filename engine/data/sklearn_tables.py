@@ -25,7 +25,7 @@ class Embedded(Dataset, abc.ABC):
     def source(self) -> Any:
         """Return scikit-learn's record of it: ``data`` (N, D), ``target`` (N,) and their names."""
 
-    def load(self, cache: Path, progress: Progress) -> ImageData:  # noqa: ARG002
+    def read(self, cache: Path, progress: Progress) -> ImageData:  # noqa: ARG002
         """Return the rows in their published order; takes milliseconds and caches nothing."""
         progress(0.0, f"reading {self.card.name}")
         table = self.source()

@@ -10,6 +10,14 @@ import numpy as np
 from engine.cards import Card
 from engine.data._downloaded import CifarRecords, Downloaded, IdxFiles, Parsed, Remote, torchvision_utils
 
+CLOTHES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+"""The classes of Fashion-MNIST, in the order of its labels."""
+PACKAGED = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package has the files of Fashion-MNIST."""
+
 
 @dataclass(frozen=True)
 class Mnist(IdxFiles):
@@ -35,10 +43,7 @@ class FashionMnist(IdxFiles):
     key = "fashion_mnist"
     order = 11
     source = "FashionMNIST"
-    classes = (
-        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-    )
+    classes = CLOTHES
     card = Card(
         name="FashionMNIST",
         summary="70,000 pieces of clothing of 28x28 grey pixels; 31 MB to download.",
@@ -47,6 +52,12 @@ class FashionMnist(IdxFiles):
         year=2017,
         arxiv="1708.07747",
     )
+
+    def installed(self) -> dict[str, Path]:
+        """Return the files of Debian's package dataset-fashion-mnist, where it is installed."""
+        names = [f"{split}-{what}-ubyte.gz" for split in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
+        files = {name: PACKAGED / name for name in names}
+        return files if all(file.is_file() for file in files.values()) else {}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
-from engine.cards import Card
+from engine.cards import RANDOM, Card
 from engine.data.base import ImageData
 from engine.knobs import BadSetting, Configured, Knob, Scalar
 from engine.records import digest
@@ -146,6 +146,8 @@ class Selector(Configured, abc.ABC):
     order: ClassVar[int] = 100
     forms: ClassVar[tuple[str, ...]] = ()
     names_pictures: ClassVar[bool] = False
+    suits: ClassVar[str] = RANDOM
+    """Which presets of methods fit what it chooses, one of :data:`engine.cards.PRESETS`."""
 
     def among(self, left: Left) -> Self:
         """Return the selector that chooses the same among the pictures that earlier requests left.

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 
 from engine.cards import Card
-from engine.forget.base import Count, Scene, Selector, checked, checked_count, generator, whole
+from engine.forget.base import Count, ForgetError, Scene, Selector, checked, checked_count, generator, whole
+from engine.knobs import Knob
 
 
 @dataclass(frozen=True)
 class Random(Selector):
-    """``n`` training pictures drawn without replacement."""
+    """``n`` training pictures, or so many per cent of them, drawn without replacement."""
 
     key = "random"
     order = 0
-    forms = ("random:50",)
+    forms = ("random:50", "random:5%")
     card = Card(
         name="Random",
         summary="Pictures drawn at random, as deletion requests from unrelated people would be.",
@@ -26,17 +27,32 @@ class Random(Selector):
     )
 
     n: Count = 50
+    percent: Annotated[
+        float,
+        Knob(
+            "or per cent", "So many per cent of the training pictures instead; 0: the number.", low=0, high=99, unit="%"
+        ),
+    ] = 0.0
 
     def title(self) -> str:
-        return f"random {self.n}"
+        return f"random {self.percent:g} %" if self.percent else f"random {self.n}"
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:
         """Draw the pictures from the seed alone."""
         total = len(scene.data.y_train)
-        chosen = generator(seed, self.key).choice(total, checked_count(self.n, scene.data), replace=False)  # (F,)
+        count = max(1, round(self.percent / 100 * total)) if self.percent else self.n
+        chosen = generator(seed, self.key).choice(total, checked_count(count, scene.data), replace=False)  # (F,)
         return checked(chosen, scene.data)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "50"."""
-        return cls(n=whole(text, form=cls.forms[0]))
+        """Read "50" or "5%"."""
+        if not text.endswith("%"):
+            return cls(n=whole(text, form=" or ".join(cls.forms)))
+        try:
+            percent = float(text[:-1])
+        except ValueError:
+            raise ForgetError(f"{text!r} is no share; write it like {cls.forms[1]}") from None
+        if not percent:
+            raise ForgetError(f"{text!r} is nothing to forget; write it like {cls.forms[1]}")
+        return cls(percent=percent)

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 import numpy as np
 
-from engine.cards import Card
+from engine.cards import CLASSES, Card
 from engine.data.base import ImageData
 from engine.forget.base import ForgetError, Left, Scene, Selector, checked
 from engine.knobs import Knob
@@ -21,6 +21,7 @@ class Classes(Selector):
     order = 1
     forms = ("class:3", "class:3,5")
     names_pictures = True
+    suits = CLASSES
     card = Card(
         name="Classes",
         summary="Every picture of one or more classes: the network should forget that they exist.",

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 import numpy as np
 
-from engine.cards import Card
+from engine.cards import CLASSES, Card
 from engine.forget.base import (
     Count,
     ForgetError,
@@ -41,7 +41,8 @@ class Cluster(Selector):
 
     key = "cluster"
     order = 2
-    forms = ("cluster:4", "cluster:4,20", "cluster:4,20,pixels")
+    forms = ("cluster:4", "cluster:4,20", "cluster:4,20,pixels", "cluster:4,20,features,100")
+    suits = CLASSES
     card = Card(
         name="Cluster",
         summary="A group of pictures that look alike to the network, found by k-means.",
@@ -54,6 +55,9 @@ class Cluster(Selector):
     number: Annotated[int, Knob("which cluster", "Its number by size, 0 is the largest.", low=0, high=999)] = 0
     clusters: Annotated[int, Knob("clusters", "How many groups to make.", low=2, high=1000)] = 10
     space: Space = "features"
+    size: Annotated[
+        int, Knob("size", "Only so many of its pictures, those nearest to its centre; 0: all.", low=0, high=1_000_000)
+    ] = 0
 
     def __post_init__(self) -> None:
         """Check that the number is one of the clusters."""
@@ -67,7 +71,8 @@ class Cluster(Selector):
         return (self.space,)
 
     def title(self) -> str:
-        return f"cluster {self.number} of {self.clusters}" + _by(self.space)
+        some = f", {self.size} nearest its centre" if self.size else ""
+        return f"cluster {self.number} of {self.clusters}{some}" + _by(self.space)
 
     def select(self, scene: Scene, *, seed: int) -> np.ndarray:
         """Fit k-means from the seed and take this cluster; of equal sizes the earlier picture's goes first."""
@@ -97,18 +102,29 @@ class Cluster(Selector):
                 "ask for fewer clusters or a smaller number"
             )
         cluster = clusters[np.lexsort((first, -size))[self.number]]
-        return checked(np.flatnonzero(label == cluster), scene.data)
+        chosen = np.flatnonzero(label == cluster)  # (n,)
+        if self.size:
+            if self.size > len(chosen):
+                raise ForgetError(
+                    f"cluster {self.number} of {self.clusters} has {len(chosen):,} pictures; ask for at most so many, "
+                    "for fewer clusters, or for a smaller number"
+                )
+            away = np.linalg.norm(x[chosen] - means.cluster_centers_[cluster], axis=1)  # (n,)
+            chosen = chosen[np.lexsort((chosen, away))[: self.size]]
+        return checked(chosen, scene.data)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "4", "4,20" (cluster 4 of 20) or "4,20,pixels"."""
+        """Read "4", "4,20" (cluster 4 of 20), "4,20,pixels" or "4,20,features,100" (its 100 most central)."""
         form = " or ".join(cls.forms)
-        number, *rest = words(text, form=form, most=3)
+        number, *rest = words(text, form=form, most=4)
         settings: dict[str, object] = {"number": whole(number, form=form)}
         if rest:
             settings["clusters"] = whole(rest[0], form=form)
         if len(rest) > 1:
             settings["space"] = rest[1]
+        if len(rest) > 2:
+            settings["size"] = whole(rest[2], form=form)
         return cls.from_settings(settings)
 
 
@@ -120,6 +136,7 @@ class Nearest(Selector):
     order = 3
     forms = ("nearest:17,50", "nearest:17,50,pixels")
     names_pictures = True
+    suits = CLASSES
     card = Card(
         name="Nearest to a picture",
         summary="One training picture and those most like it, by Euclidean distance.",

@@ -95,12 +95,15 @@ def divergence(*, oracle: np.ndarray, unlearned: np.ndarray, convention: Convent
     ``easydub``: KL(unlearned || oracle); only the oracle's empty bins get it, where the unlearned models have mass.
     Nothing is renormalised afterwards. Rounding below zero is cut off.
     """
+    return np.maximum(summands(oracle=oracle, unlearned=unlearned, convention=convention).sum(axis=-2), 0.0)  # (..., P)
+
+
+def summands(*, oracle: np.ndarray, unlearned: np.ndarray, convention: Convention) -> np.ndarray:
+    """Return what each bin adds to :func:`divergence`: shares (..., bins, P) to float64 of the same shape."""
     if convention == "paper":
         # A bin that both leave empty gets EPS twice and adds EPS * ln(1) = 0, so it needs no case of its own.
         p = np.where(oracle > 0, oracle, EPS)  # (..., bins, P)
         q = np.where(unlearned > 0, unlearned, EPS)  # (..., bins, P)
-        terms = p * np.log(p / q)  # (..., bins, P)
-    else:
-        q = np.maximum(oracle, EPS)  # (..., bins, P)
-        terms = unlearned * np.log(np.where(unlearned > 0, unlearned, q) / q)  # (..., bins, P)
-    return np.maximum(terms.sum(axis=-2), 0.0)  # (..., P)
+        return p * np.log(p / q)  # (..., bins, P)
+    q = np.maximum(oracle, EPS)  # (..., bins, P)
+    return unlearned * np.log(np.where(unlearned > 0, unlearned, q) / q)  # (..., bins, P)

@@ -15,7 +15,7 @@ import numpy as np
 from engine.cards import Card
 from engine.knobs import Configured
 from engine.metrics._bins import CONVENTIONS, Convention, MetricError
-from engine.metrics.health import diverged, small_n_warning
+from engine.metrics.health import diverged, fit, small_n_warning
 from engine.metrics.klom import intervals, klom, refuse_shared
 from engine.records import SPLITS
 
@@ -91,10 +91,29 @@ class Evidence:
                 raise MetricError(f"the {split} split names points outside 0 to {count - 1}")
 
     def left_out(self, role: str) -> np.ndarray:
-        """Return the numbers of the diverged models of an ensemble; KLOM is measured without them."""
+        """Return the numbers of the models of an ensemble that diverged; KLOM is measured without them.
+
+        Of unlearned models at most one in twenty: more are the method's own doing, see :attr:`broken`.
+        """
         if role not in self._diverged:
-            self._diverged[role] = diverged(getattr(self, f"{role}_margins"))
+            if role == "unlearned":
+                self._diverged[role] = self._fit[0]
+            else:
+                self._diverged[role] = diverged(getattr(self, f"{role}_margins"))
         return self._diverged[role]
+
+    @functools.cached_property
+    def broken(self) -> int:
+        """Number of unlearned models that broke and are measured with the others: too many to leave out.
+
+        A method that breaks so many is no candidate, whatever its numbers are.
+        """
+        return len(self._fit[1])
+
+    @functools.cached_property
+    def _fit(self) -> tuple[np.ndarray, np.ndarray]:
+        others = np.unique(np.concatenate([np.asarray(v, np.int64) for k, v in self.points.items() if k != "forget"]))
+        return fit(unlearned=self.unlearned_margins[:, others], oracle=self._sound("oracle")[:, others])
 
     @functools.cached_property
     def klom(self) -> np.ndarray:
@@ -135,7 +154,15 @@ class Evidence:
         others = {role: self._with(role) for role in ("oracle", "original")}
         if self.floor_margins is not None:
             refuse_shared(oracle=self._sound("oracle"), second=self._sound("floor"))
-            others["floor"] = self._with("floor")
+            # As many as the unlearned models that are measured: KLOM grows as models get fewer.
+            rows = np.delete(np.arange(len(self.floor_margins)), self.left_out("floor"))  # (N'',)
+            rows = rows[: len(self._sound("unlearned"))] if len(self.left_out("unlearned")) else rows
+            others["floor"] = dataclasses.replace(
+                self._with("floor"),
+                unlearned_margins=self.floor_margins[rows],
+                unlearned_correct=None if self.floor_correct is None else self.floor_correct[rows],
+            )
+            others["floor"]._diverged.update(oracle=self.left_out("oracle"), unlearned=np.empty(0, np.int64))
         elif len(self._sound("oracle")) >= 4:
             sound = np.delete(np.arange(len(self.oracle_margins)), self.left_out("oracle"))  # (N,)
             half = len(sound) // 2
@@ -188,6 +215,12 @@ class Evidence:
             sentences.append(
                 f"{len(numbers)} {name}{'s' if many else ''} diverged and {'are' if many else 'is'} left out of "
                 f"KLOM (number{'s' if many else ''} {some}); accuracy still counts {'them' if many else 'it'}"
+            )
+        if self.broken:
+            sentences.append(
+                f"{self.broken} of {len(self.unlearned_margins)} networks broke: on what should be kept they answer "
+                "more than ten times as far from the oracles as oracles from each other. They are counted in, and the "
+                "method is not ranked"
             )
         small = small_n_warning(self.models)
         if small is not None:
@@ -247,7 +280,22 @@ class Evidence:
                 f"KLOM needs at least 2 {role} models that did not diverge, and {len(margins) - len(out)} of "
                 f"{len(margins)} are left; lower the learning rate or train more models"
             )
+        if role == "unlearned" and self.broken:
+            return self._counted_in
         return margins if len(out) == 0 else np.delete(margins, out, axis=0)
+
+    @functools.cached_property
+    def _counted_in(self) -> np.ndarray:
+        """Return the margins of all unlearned models, those of broken ones no farther off than those of any other.
+
+        KLOM cuts the joint range in bins: a few answers far outside would put all others into one bin and hide
+        everything. At the edge of the others' range they count as what they are, answers no oracle gives.
+        """
+        margins, lost = self.unlearned_margins.copy(), self._fit[1]
+        others = np.concatenate([self._sound("oracle"), np.delete(margins, lost, axis=0)])  # (n, P)
+        low, high = others.min(axis=0), others.max(axis=0)  # (P,)
+        margins[lost] = np.clip(np.where(np.isfinite(margins[lost]), margins[lost], low), low, high)
+        return margins
 
 
 @dataclass(frozen=True)
@@ -259,7 +307,8 @@ class Metric(Configured, abc.ABC):
     closest to the oracle's own. Tables show it under ``short`` (the card's name without one), as a ``form`` with
     ``digits`` after the point, and the parts of it in ``beside`` next to it. A metric that is not ``per_split`` has one
     number for the method as a whole. ``bounds`` are the least and the largest value there can be, None where there is
-    no end. Exactly one metric is the ``headline``, by which methods are ranked.
+    no end. Exactly one metric is the ``headline``, by which methods are ranked. An ``extra`` one is in files and JSON,
+    and in tables for people only when it is chosen.
     """
 
     card: ClassVar[Card]
@@ -271,6 +320,7 @@ class Metric(Configured, abc.ABC):
     beside: ClassVar[tuple[str, ...]] = ("floor",)
     bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
     headline: ClassVar[bool] = False
+    extra: ClassVar[bool] = False
 
     @abc.abstractmethod
     def read(self, evidence: Evidence) -> dict[str, Reading]:

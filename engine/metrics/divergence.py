@@ -53,3 +53,37 @@ class KlomMedian(KlomStatistic):
     quantile = 0.5
     label = "Median"
     meaning = "the KLOM that half of the points stay below"
+
+
+@dataclass(frozen=True)
+class KlomP85(KlomStatistic):
+    """The value that 85 % of the points stay below: for methods whose worst points are always far off."""
+
+    key = "klom_p85"
+    order: ClassVar[int] = 13
+    card = klom_card(
+        "KLOM, 85th percentile",
+        "How far most points answer from a network that never saw the forget set, the worst 15 % aside: 0 is perfect.",
+    )
+    short = "KLOM p85"
+    extra = True
+    quantile = 0.85
+    label = "85th percentile"
+    meaning = "the KLOM that 85 % of the points stay below"
+
+
+@dataclass(frozen=True)
+class KlomP99(KlomStatistic):
+    """The value that all but the worst hundredth of the points stay below; with few points, their worst."""
+
+    key = "klom_p99"
+    order: ClassVar[int] = 14
+    card = klom_card(
+        "KLOM, 99th percentile",
+        "How far the very worst points answer from a network that never saw the forget set: 0 is perfect.",
+    )
+    short = "KLOM p99"
+    extra = True
+    quantile = 0.99
+    label = "99th percentile"
+    meaning = "the KLOM that 99 % of the points stay below"

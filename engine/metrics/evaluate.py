@@ -47,6 +47,7 @@ def evaluate(evidence: Evidence) -> Evaluation:
             models=evidence.models,
             convention=evidence.convention,
             warnings=evidence.warnings,
+            broken=evidence.broken,
             rows=tuple(row for kind in metrics().values() for row in _rows(kind(), evidence)),
         ),
         klom=per_point,

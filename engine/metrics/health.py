@@ -1,4 +1,4 @@
-"""Is an ensemble fit to be measured? Models that diverged, and ensembles too small for a low noise floor."""
+"""Is an ensemble fit to be measured? Models that diverged or broke, and ensembles too small for a low noise floor."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ FAR = 10.0
 """How many times farther than the other models a diverged one lies from the middle of the ensemble."""
 ERRATIC = 10.0
 """How much larger that factor gets where the median over points rests on few of them: FAR * (1 + ERRATIC / P)."""
+MOST_LEFT_OUT = 0.05
+"""Share of the unlearned models that are left out of KLOM at the most; a method that breaks more is measured with them.
+"""
 TYPICAL_LEAST = 0.01
 """Logits; models that agree this well are not told apart, however small the rest of the ensemble's spread is."""
 
@@ -46,6 +49,47 @@ def diverged(margins: np.ndarray) -> np.ndarray:
     typical = max(float(np.median(distance)), TYPICAL_LEAST)
     far = sound[distance > FAR * (1 + ERRATIC / margins.shape[1]) * typical]
     return np.union1d(broken, far)
+
+
+def broken(*, unlearned: np.ndarray, oracle: np.ndarray) -> np.ndarray:
+    """Return the numbers of the unlearned models that lost what they should keep.
+
+    A model is broken when a margin of it is not finite, or when its distance from the middle of the oracles, the median
+    over points of ``|margin - median of the oracles at that point|``, is more than ``10 (1 + 10 / P)`` times the median
+    of the oracles' own distances. The yardstick are the oracles and not the other unlearned models: a method that
+    destroys most of its networks would else pass for sound, and its sound ones for diverged.
+
+    Args:
+        unlearned: margins of the unlearned models at points that are not forgotten, float (N', P), logits.
+        oracle: margins of the oracles at the same points, all finite, float (N, P).
+
+    Returns:
+        int64, ascending.
+
+    Cost: two medians over (N + N') x P numbers.
+    """
+    finite = np.isfinite(unlearned).all(axis=1)  # (N',)
+    if unlearned.shape[1] == 0:
+        return np.flatnonzero(~finite)
+    middle = np.median(oracle, axis=0)  # (P,)
+    typical = max(float(np.median(np.median(np.abs(oracle - middle), axis=1))), TYPICAL_LEAST)
+    distance = np.median(np.abs(np.where(finite[:, None], unlearned, np.inf) - middle), axis=1)  # (N',)
+    return np.flatnonzero(distance > FAR * (1 + ERRATIC / unlearned.shape[1]) * typical)
+
+
+def fit(*, unlearned: np.ndarray, oracle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which unlearned models to leave out of KLOM, and which broke although they are measured, as numbers.
+
+    Models that diverged from the others or are :func:`broken` are left out while they are at most
+    :data:`MOST_LEFT_OUT` of all. More are the method's own doing: none is left out then, and those that are broken are
+    counted. Arguments as for :func:`broken`.
+    """
+    lost = broken(unlearned=unlearned, oracle=oracle)
+    stray = np.union1d(lost, diverged(unlearned))
+    if len(stray) <= MOST_LEFT_OUT * len(unlearned):
+        return stray, lost[:0]
+    # Where half and more of the ensemble is lost, its own middle names the sound ones: only the oracles can say.
+    return (lost, lost[:0]) if len(lost) <= MOST_LEFT_OUT * len(unlearned) else (lost[:0], lost)
 
 
 def small_n_warning(n: int) -> str | None:

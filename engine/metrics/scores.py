@@ -27,13 +27,15 @@ class Scores:
       the unlearned models' place; the floor of KLOM is its noise floor, that of accuracy the second oracles' own.
 
     A number that was not measured is None. ``models`` is how many KLOM rests on; ``convention`` is KLOM's; ``warnings``
-    are sentences that a reader should know.
+    are sentences that a reader should know. ``broken`` networks are counted in although they lost what they should
+    keep, because the method broke too many to leave them out: such a method is never ranked.
     """
 
     models: int
     convention: str
     warnings: tuple[str, ...]
     rows: tuple[Mapping[str, Any], ...]
+    broken: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as plain JSON data."""
@@ -42,7 +44,8 @@ class Scores:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        return cls(value["models"], value["convention"], tuple(value["warnings"]), tuple(value["rows"]))
+        warnings, rows = tuple(value["warnings"]), tuple(value["rows"])
+        return cls(value["models"], value["convention"], warnings, rows, value.get("broken", 0))
 
     @property
     def splits(self) -> list[str]:
@@ -56,9 +59,9 @@ class Scores:
         return None if row is None else row[part]
 
     def wide(self) -> list[dict[str, Any]]:
-        """Return one row per split: split, models, convention, and every column of :func:`columns`."""
+        """Return one row per split: split, models, broken, convention, and every column of :func:`columns`."""
         by = {(row["metric"], row["split"]): row for row in self.rows}
-        about = {"models": self.models, "convention": self.convention}
+        about = {"models": self.models, "broken": self.broken, "convention": self.convention}
         rows = []
         for split in self.splits:
             here = {key: by.get((key, split)) or by.get((key, WHOLE)) or {} for key in metrics()}

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import abc
+import functools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from engine.cards import Card
+from engine.cards import PAPER, PRESETS, Card, Preset
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
 from engine.knobs import Configured, Scalar
 from engine.models.base import Architecture
 from engine.task import ForgetTask
 from engine.training import Training
+
+
+@functools.cache
+def searched() -> Mapping[str, Any]:
+    """Return what a recorded search chose: its ``source`` in words, and ``settings`` by kind of preset and method.
+
+    ``benchmarks/grids.py --write`` makes the file.
+    """
+    return json.loads(Path(__file__).with_name("searched.json").read_text("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,30 @@ class Unlearner(Configured, abc.ABC):
     """Whether it can take a second request although it reads what was computed for the originals alone."""
     exhibits: ClassVar[str] = ""
     """What :meth:`exhibit` shows, as in "the noise it learns"; empty where it shows none."""
+
+    called: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    """Names it has under some settings, its own or the training's, where its card's name would promise more: each a
+    ``name`` with the ``settings`` and ``training`` that make it so; the first that fits counts."""
+    published: ClassVar[Preset | None] = None
+    """The settings of its paper, with the number that belongs to them; a reference has none."""
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Preset]:
+        """Return the presets there are, by kind of :data:`engine.cards.PRESETS`.
+
+        Those for kinds of forget set were chosen by the search that ``searched.json`` names, beside this module.
+        """
+        search = searched()
+        kinds = {
+            kind: Preset(methods[cls.key], search["source"])
+            for kind, methods in search["settings"].items()
+            if cls.key in methods
+        }
+        kinds |= {} if cls.published is None else {PAPER: cls.published}
+        return {kind: kinds[kind] for kind in PRESETS if kind in kinds}
+
+    tuned: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Values worth trying where it is tuned, as a sweep takes them: a knob's name and "0.001|0.01"."""
 
     def misfit(self, training: Training, architecture: Architecture) -> str | None:
         """Return in one sentence why it cannot work on originals trained like this and what to change, else None.

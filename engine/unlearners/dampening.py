@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated
 
 import torch
 
-from engine.cards import Card
+from engine.cards import Card, Preset
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import mean_square_gradient
@@ -39,6 +40,12 @@ class SSD(Unlearner):
         fails="Small alpha dampens what everything needs: retain accuracy falls at once and nothing repairs it. From "
         "alpha = |D| / |F| on nothing can be dampened at all, for F is part of D.",
     )
+    published = Preset(
+        settings={"alpha": 10.0, "strength": 1.0},
+        source="Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening",
+        gap="at alpha 10 nothing is dampened once the forget set is a tenth of the data",
+    )
+    tuned = MappingProxyType({"alpha": "1|2|5|10|20", "strength": "0.5|1"})
 
     alpha: Annotated[
         float, Knob("alpha", "How many times more a weight must matter for F.", low=0.1, high=1000, scale="log")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -11,13 +10,12 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from engine.cards import Card
+from engine.cards import Card, Preset
 from engine.curvature import QuasiHessian, flatten, unflatten
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper, learning_rate
 from engine.ensemble import Ensemble
 from engine.gradients import batch_gradient
 from engine.knobs import Knob
-from engine.losses import cross_entropy, weighted_cross_entropy
 from engine.models.base import Architecture
 from engine.record import TrainingPath
 from engine.task import ForgetTask
@@ -59,6 +57,11 @@ class DeltaGrad(Unlearner):
         "the untrained network.",
         claims=("linear models", "SGD"),
     )
+    published = Preset(
+        settings={"burn_in": 20},
+        source="the released code of DeltaGrad",
+        gap="its batches are 16,384 of 60,000 examples",
+    )
 
     period: Annotated[
         int, Knob("period", "Every how many steps a batch's gradient is computed; 1 is a retrain.", low=1, high=1000)
@@ -81,7 +84,11 @@ class DeltaGrad(Unlearner):
                 "settings."
             )
         if training.optimizer != "sgd":
-            return "DeltaGrad replays steps of SGD, and this recipe trains with Adam: choose sgd under Training."
+            return "DeltaGrad replays steps of SGD, and this recipe trains otherwise: choose sgd under Training."
+        if training.augmented:
+            return "DeltaGrad replays pictures as they are: turn off random crop and random flip under Training."
+        if training.clip:
+            return "DeltaGrad takes pictures out of a gradient as it is: set the gradient clipping under Training to 0."
         if training.restriction:
             return (
                 "DeltaGrad takes single pictures out of a batch's gradient, and the GR loss ties them together: set "
@@ -111,9 +118,7 @@ class DeltaGrad(Unlearner):
         record, training, forget = task.read("training record", original), task.training, task.forget
         path, everything, retained = record.path(), task.retain.join(forget), len(task.retain)
         sizes = _sizes(len(everything), training)
-        options = {"label_smoothing": training.label_smoothing, "deviation": training.deviation}
-        whole = functools.partial(cross_entropy, **options)
-        single = functools.partial(weighted_cross_entropy, **options)
+        whole, single = task.objective.loss, task.objective.summed_loss
         stepper = Stepper(record.initial, total=len(sizes), lr=0.0)
         yield stepper.snapshot()
         old, new = (_SGD(flatten(record.initial.params), training) for _ in range(2))

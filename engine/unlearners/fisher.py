@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated
 
 from torch import Tensor
 
-from engine.cards import Card
+from engine.cards import Card, Preset
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import mean_square_gradient
@@ -47,6 +48,13 @@ class FisherForgetting(Unlearner):
         "released code averages rows, shakes the last layer more and resets a forgotten class's row.",
         fails="Noise does not know the forget set: what blurs it blurs the rest, and nothing repairs the network.",
     )
+    published = Preset(
+        settings={"alpha": 1e-6},
+        source="Eternal Sunshine of the Spotless Net",
+        number="ResNet-18 on CIFAR-10, one class (by UNSIR's paper): retain accuracy 10.85, forget 0",
+        gap="no reset of the forgotten class's row, and another network",
+    )
+    tuned = MappingProxyType({"alpha": "1e-7|1e-6|1e-5|1e-4"})
 
     alpha: Annotated[
         float, Knob("alpha", "Variance of the noise where the Fisher information is 1.", low=1e-12, high=1, scale="log")

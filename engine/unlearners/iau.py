@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated
 
-from engine.cards import Card
+from engine.cards import Card, Preset
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import mean_gradient
@@ -44,6 +45,18 @@ class IAU(Unlearner):
         "Gradient restriction is a training option of the recipe, not of the method; batch norm is in evaluation mode.",
         fails="One step of a chosen length: too short and F stays, too long and R goes with it; Adam's is close to a "
         "sign step, which moves weights alike whether they matter or not.",
+    )
+    published = Preset(
+        settings={"lr": 1e-3, "optimizer": "adam", "reduction": "mean", "correction": True},
+        source="the released code of Efficient Machine Unlearning via Influence Approximation",
+        number="ResNet-18 on CIFAR-10, 5 % random: accuracy gap 0.42, attack gap 20.10, 19 s",
+        gap="network and attack are other ones",
+        training={"restriction": 0.005, "patience": 10},
+    )
+    tuned = MappingProxyType({"lr": "3e-4|1e-3|3e-3|1e-2|3e-2"})
+    called = (
+        {"name": "IA", "settings": {"correction": False}},
+        {"name": "IA+GC", "training": {"restriction": 0.0}},
     )
 
     lr: Annotated[

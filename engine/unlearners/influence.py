@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated
 
 from torch import Tensor
 
-from engine.cards import Card
+from engine.cards import Card, Preset
 from engine.curvature import (
     GAUSS_NEWTON_COST,
     HESSIAN_COST,
@@ -25,7 +25,7 @@ from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import mean_gradient
 from engine.knobs import Knob
-from engine.losses import cross_entropy
+from engine.objective import Objective
 from engine.streams import Streams
 from engine.task import ForgetTask
 from engine.training import Training
@@ -64,6 +64,12 @@ class Influence(Unlearner):
         "on the way.",
         claims=("linear models",),
     )
+    published = Preset(
+        settings={},
+        source="Certified Data Removal from Machine Learning Models",
+        gap="noise and certificate belong to convex losses and are left out",
+    )
+    tuned = MappingProxyType({"gradient": "forget|retain", "damping": "1e-4|1e-3|1e-2|1e-1"})
 
     gradient: Annotated[
         str,
@@ -137,18 +143,15 @@ class Influence(Unlearner):
 
     def _right_side(self, original: Ensemble, task: ForgetTask) -> tuple[Tensor, int]:
         """Return the right-hand side (M, P) and how many examples its gradient reads."""
-        loss = functools.partial(
-            cross_entropy, label_smoothing=task.training.label_smoothing, deviation=task.training.deviation
-        )
         images = task.forget if self.gradient == "forget" else task.retain
         factor = len(images) / len(task.retain) if self.gradient == "forget" else -1.0
-        slope = flatten(mean_gradient(original, loss, images))  # (M, P)
+        slope = flatten(mean_gradient(original, task.objective.loss, images))  # (M, P)
         return factor * (slope + task.training.weight_decay * flatten(original.params)), len(images)
 
     def _solve(self, original: Ensemble, task: ForgetTask, right: Tensor, seed: int) -> Iterator[tuple[int, Tensor]]:
         """Yield (retain examples read, step so far (M, P)) after each iteration."""
         retain, added = task.retain, task.training.weight_decay + self.damping
-        product = self._product(task.training)
+        product = self._product(task.objective)
 
         def whole(v: Tensor) -> Tensor:
             return flatten(over(product, original, unflatten(v, original.params), retain)) + added * v  # (M, P)
@@ -165,8 +168,7 @@ class Influence(Unlearner):
                 step = step + (right - bent - added * step) / self.scale
                 yield y.shape[1], step
 
-    def _product(self, training: Training) -> BatchProduct:
+    def _product(self, objective: Objective) -> BatchProduct:
         if self.curvature == "gauss_newton":
             return gauss_newton_product
-        loss = functools.partial(cross_entropy, label_smoothing=training.label_smoothing, deviation=training.deviation)
-        return lambda ensemble, vector, x, y: hessian_product(ensemble, loss, vector, x, y)
+        return lambda ensemble, vector, x, y: hessian_product(ensemble, objective.loss, vector, x, y)

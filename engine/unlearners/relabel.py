@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from engine.cards import Card
+from engine.cards import Card, Preset
+from engine.curvature import flatten, unflatten
 from engine.descent import BACKWARD, FORWARD, Snapshot, Stepper
 from engine.ensemble import Ensemble
 from engine.gradients import mean_gradient
 from engine.images import Images
 from engine.knobs import Knob
 from engine.losses import cross_entropy
+from engine.ranks import smallest
 from engine.streams import Streams
 from engine.task import ForgetTask
 from engine.training import Training
@@ -43,9 +46,16 @@ class RandomLabels(Unlearner):
         paper="Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks",
         year=2020,
         arxiv="1911.04933",
-        departs="The paper relabels a whole class; here any forget set. Adam with Amnesiac's settings is the default.",
+        departs="The paper relabels a whole class; here any forget set. Adam with Amnesiac's settings is the default. "
+        "Weight decay and label smoothing are the recipe's.",
         fails="The network learns to be wrong on purpose: margins end below the oracle's, which is a trace of its own.",
     )
+    published = Preset(
+        settings={"lr": 1e-4, "epochs": 3, "optimizer": "adam"},
+        source="Amnesiac's settings, as Efficient Machine Unlearning via Influence Approximation runs it",
+        gap="no number of its own is published for labels redrawn at each visit",
+    )
+    tuned = MappingProxyType({"lr": "1e-4|1e-3|1e-2", "epochs": "1|3|5"})
 
     lr: LearningRate = 1e-4
     epochs: Epochs = 3
@@ -58,13 +68,7 @@ class RandomLabels(Unlearner):
     def unlearn(self, original: Ensemble, task: ForgetTask, *, seed: int) -> Iterator[Snapshot]:
         streams = Streams(seed, self.key, original.ids, original.device)
         both = task.forget.join(task.retain)
-        stepper = Stepper(
-            original, total=self.epochs * both.steps(self.batch_size), lr=self.lr, optimizer=self.optimizer
-        )
-        yield stepper.snapshot()
-        yield from _relabelled(
-            stepper, streams, both, len(task.forget), None, self.epochs, self.batch_size, task.net.classes
-        )
+        yield from _relabelled(self, original, task, streams, both, len(task.forget), None)
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,17 @@ class Amnesiac(Unlearner):
         year=2021,
         arxiv="2010.10981",
         departs="The paper's relabelling form; its other one, undoing stored updates, needs those of the training. The "
-        "rate is ten times the usual 1e-4, which forgets no class in the few steps a small data set makes.",
+        "rate is ten times the usual 1e-4, which forgets no class in the few steps a small data set makes. Weight "
+        "decay and label smoothing are the recipe's.",
         fails="Fixed wrong labels are memorised in turn: the network is confidently wrong where the oracle is unsure.",
     )
+    published = Preset(
+        settings={"lr": 1e-4, "epochs": 3, "optimizer": "adam"},
+        source="Efficient Machine Unlearning via Influence Approximation, table II",
+        number="ResNet-18 on CIFAR-10, 5 % random: accuracy gap 5.13, attack gap 64.80, 39 s",
+        gap="attack and network are other ones",
+    )
+    tuned = MappingProxyType({"lr": "1e-4|1e-3", "epochs": "1|3|5"})
 
     lr: LearningRate = 1e-3
     epochs: Epochs = 3
@@ -104,14 +116,7 @@ class Amnesiac(Unlearner):
         for _ in range(self.copies - 1):
             copies = copies.join(task.forget)
         labels = streams.wrong_labels(copies.y, task.net.classes)  # (M, copies * F)
-        both = copies.join(task.retain)
-        stepper = Stepper(
-            original, total=self.epochs * both.steps(self.batch_size), lr=self.lr, optimizer=self.optimizer
-        )
-        yield stepper.snapshot()
-        yield from _relabelled(
-            stepper, streams, both, len(copies), labels, self.epochs, self.batch_size, task.net.classes
-        )
+        yield from _relabelled(self, original, task, streams, copies.join(task.retain), len(copies), labels)
 
 
 @dataclass(frozen=True)
@@ -124,15 +129,22 @@ class SalUn(Unlearner):
         name="SalUn",
         summary="Finds the weights that matter for what should be forgotten and relabels through those alone.",
         family="sparsity",
-        formula="mask = |grad CE(F)| >= its quantile; random labels, theta moves only inside the mask",
+        formula="mask = the largest |grad CE(F)|, by rank; random labels, theta moves only inside the mask",
         reads=("forget", "retain"),
         cost="3 forward-equivalents x (|F| + (|F| + |R|) x epochs)",
         paper="SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency",
         year=2023,
         arxiv="2310.12508",
-        departs="The quantile is taken over all weights of a model at once; weights outside are restored exactly.",
+        departs="Weights are ranked over all layers of a model at once; equal ones, such as zeros, enter in the "
+        "order of the layers. Weights outside are restored exactly; weight decay and label smoothing are the recipe's.",
         fails="Inherits random labels' habit of being confidently wrong on what was forgotten.",
     )
+    published = Preset(
+        settings={"share": 0.5},
+        source="SalUn, half of the weights",
+        gap="rate and epochs are searched for each case in the paper",
+    )
+    tuned = MappingProxyType({"lr": "1e-4|1e-3", "epochs": "1|3", "share": "0.3|0.5|0.7"})
 
     lr: LearningRate = 1e-3
     epochs: Epochs = 3
@@ -150,49 +162,59 @@ class SalUn(Unlearner):
         """Yield after each update; the saliency's cost is counted with the first."""
         streams = Streams(seed, self.key, original.ids, original.device)
         both = task.forget.join(task.retain)
-        stepper = Stepper(
-            original,
-            total=self.epochs * both.steps(self.batch_size),
-            lr=self.lr,
-            optimizer=self.optimizer,
-            movable=salient(original, task.forget, self.share),
-        )
-        yield stepper.snapshot()
-        stepper.cost += len(task.forget) * (FORWARD + BACKWARD)
+        movable = salient(original, task.forget, self.share)
+        before = len(task.forget) * (FORWARD + BACKWARD)
         yield from _relabelled(
-            stepper, streams, both, len(task.forget), None, self.epochs, self.batch_size, task.net.classes
+            self, original, task, streams, both, len(task.forget), None, movable=movable, before=before
         )
 
 
 def salient(original: Ensemble, forget: Images, share: float) -> dict[str, Tensor]:
-    """Return which weights have the largest |gradient of CE on F|, a ``share`` of each model's: bool (M, ...)."""
-    gradient = mean_gradient(original, cross_entropy, forget)
-    size = {k: v.abs().flatten(1) for k, v in gradient.items()}  # (M, weights of the layer)
-    every = torch.cat(list(size.values()), dim=1)  # (M, P)
-    count = max(1, round(share * every.shape[1]))
-    threshold = every.topk(count, dim=1).values[:, -1:]  # (M, 1)
-    return {k: (size[k] >= threshold).view_as(v) for k, v in gradient.items()}
+    """Return which weights have the largest |gradient of CE on F|, a ``share`` of each model's: bool (M, ...).
+
+    Exactly that share, by rank: with one picture most gradients of a ReLU network are 0, and a threshold of 0 would let
+    every weight move.
+    """
+    size = flatten(mean_gradient(original, cross_entropy, forget)).abs()  # (M, P)
+    count = max(1, round(share * size.shape[1]))
+    return unflatten(smallest(-size, count), original.params)
 
 
 def _relabelled(
-    stepper: Stepper,
+    method: RandomLabels | Amnesiac | SalUn,
+    original: Ensemble,
+    task: ForgetTask,
     streams: Streams,
     both: Images,
     relabelled: int,
     labels: Tensor | None,
-    epochs: int,
-    batch_size: int,
-    classes: int,
+    *,
+    movable: dict[str, Tensor] | None = None,
+    before: float = 0.0,
 ) -> Iterator[Snapshot]:
-    """Train on ``both``; its first ``relabelled`` examples carry ``labels`` (M, relabelled), or fresh wrong ones."""
-    for _ in range(epochs):
-        for order in streams.epoch(len(both), batch_size):  # (M, B)
-            x, y = both.batch(order)
+    """Train on ``both``; its first ``relabelled`` examples carry ``labels`` (M, relabelled), or fresh wrong ones.
+
+    ``before`` is the cost of what came first, counted with the first update.
+    """
+    objective = task.objective
+    stepper = Stepper(
+        original,
+        total=method.epochs * both.steps(method.batch_size),
+        lr=method.lr,
+        optimizer=method.optimizer,
+        weight_decay=objective.weight_decay,
+        movable=movable,
+    )
+    yield stepper.snapshot()
+    stepper.cost += before
+    for _ in range(method.epochs):
+        for order in streams.epoch(len(both), method.batch_size):  # (M, B)
+            x, y = both.batch(order, streams)
             if labels is None:
-                wrong = streams.wrong_labels(y, classes)  # (M, B)
+                wrong = streams.wrong_labels(y, task.net.classes)  # (M, B)
             else:
                 wrong = labels.gather(1, order.clamp(max=relabelled - 1))  # (M, B)
             y = torch.where(order < relabelled, wrong, y)  # (M, B)
             size = order.shape[1]
-            stepper.step(cross_entropy, x, y, seen=size, cost=size * (FORWARD + BACKWARD), name="relabelled loss")
+            stepper.step(objective.loss, x, y, seen=size, cost=size * (FORWARD + BACKWARD), name="relabelled loss")
             yield stepper.snapshot()

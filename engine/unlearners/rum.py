@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Annotated
 
 import torch
 
-from engine.cards import Card
+from engine.cards import Card, Preset
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
 from engine.knobs import BadSetting, Knob, Scalar
@@ -50,6 +51,12 @@ class RUM(Unlearner):
         ),
         fails="Each group costs a whole run of the method, and a forget set that is all alike has nothing to sort.",
     )
+    published = Preset(
+        settings={"base": "neg_grad_plus", "groups": 3},
+        source="What makes unlearning hard and what to do about it",
+        gap="its forget sets are made of three kinds of memorisation, and rates are tuned for each group",
+    )
+    tuned = MappingProxyType({"base": "neg_grad_plus|random_labels", "epochs": "1|3"})
 
     base: Annotated[str, Knob("method", "What is applied to each group in turn.", choices=BASES)] = "neg_grad_plus"
     low: Annotated[

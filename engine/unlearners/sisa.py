@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from engine.cards import Card
+from engine.cards import Card, Preset
 from engine.descent import Snapshot
 from engine.ensemble import Ensemble
 from engine.models.base import Architecture
@@ -44,6 +44,11 @@ class SISA(Unlearner):
         "the paper counts a stream of them.",
         fails="As soon as every shard holds one of the forgotten pictures in its first slice, it costs a whole "
         "retrain; and networks that each learned a part are less accurate than one that learned everything.",
+    )
+    published = Preset(
+        settings={},
+        source="Machine Unlearning",
+        gap="shards, slices and votes are settings of the training",
     )
 
     def misfit(self, training: Training, architecture: Architecture) -> str | None:  # noqa: ARG002

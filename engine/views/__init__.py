@@ -33,7 +33,8 @@ class View:
     ``example`` returns a table to draw where rows made of the columns' examples would make no sense together.
     ``frame`` of an analysis's view takes its measurement; ``beside`` returns what the figure shows besides the table.
     ``value`` is the column that answers the analysis's question (``VALUE`` of the module) where it has another name
-    than the analysis; the command line's JSON holds it under both.
+    than the analysis; the command line's JSON holds it under both. ``chooses`` (``CHOOSES``): the custom data of the
+    figure's marks are numbers of points, and its option ``chosen`` rings some of them.
     """
 
     key: str
@@ -44,6 +45,7 @@ class View:
     example: Callable[[], pd.DataFrame] | None
     beside: Callable[[Measurement], Mapping[str, Any]] | None = None
     value: str = ""
+    chooses: bool = False
 
     def draw(self, measurement: Measurement) -> tuple[pd.DataFrame, functools.partial[go.Figure]]:
         """Return the table of an analysis's measurement, and its figure, which lacks only colours."""
@@ -71,4 +73,5 @@ def _view(key: str, module: ModuleType) -> View:
     figure, example = getattr(module, "figure", None), getattr(module, "example", None)
     columns = module.documented() if hasattr(module, "documented") else module.COLUMNS
     beside, value = getattr(module, "beside", None), getattr(module, "VALUE", "")
-    return View(key, module.CARD, columns, module.frame, figure, example, beside, value)
+    chooses = getattr(module, "CHOOSES", False)
+    return View(key, module.CARD, columns, module.frame, figure, example, beside, value, chooses)

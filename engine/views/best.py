@@ -69,7 +69,7 @@ def frame(
             reference = by.at["forget", "reference"]
             if reference == "do nothing":
                 nothing = float(by.at["forget", value])
-            if reference:
+            if reference or by.at["forget", "broken"] > 0:
                 continue
             retain, retain_floor = (by[c].get("retain", np.nan) for c in (value, floor))
             settings.setdefault(key, []).append(

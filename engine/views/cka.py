@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from engine.measurement import Measurement
-from engine.theme import Look
+from engine.theme import SMALL, Look
 from engine.views._networks import NETWORKS, ROLE, SPLIT, look_of, spread
 from engine.views.base import SPLIT_TITLES, Column, ViewCard, plain, styled, tidy
 
@@ -101,6 +101,6 @@ def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
     made.update_yaxes(fixedrange=True)
     made.update_xaxes(fixedrange=True)
     made.update_xaxes(title_text="layer", row=2)
-    made.update_annotations(font={"size": 12, "color": colours.quiet})
+    made.update_annotations(font={"size": SMALL, "color": colours.quiet})
     made = styled(made, colours, height=540)
     return made.update_layout(legend={"y": 1.08}, margin={"t": 60})  # above the titles of the columns

@@ -9,12 +9,15 @@ from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from engine import metrics
 from engine.metrics import scores
 from engine.metrics.scores import Scores
 from engine.records import EARLIER, SPLITS
-from engine.views.base import Column, ViewCard, of_metrics, tidy
+from engine.theme import SMALL, Look
+from engine.views.base import SPLIT_TITLES, Column, ViewCard, of_metrics, plain, styled, tidy
 from engine.views.curves import ways
 
 MOST = 5
@@ -141,10 +144,55 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
     return tidy(documented(), rows)
 
 
+def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
+    """Draw a panel per split with a bar for each method of each run, best first, and each bar's floor as a line."""
+    metric = metrics.headline()
+    splits = [split for split in (*SPLITS, EARLIER) if split in set(table["split"])] or ["forget"]
+    made = make_subplots(
+        rows=1,
+        cols=len(splits),
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        column_titles=[SPLIT_TITLES.get(split, split) for split in splits],
+    )
+    for column, split in enumerate(splits, start=1):
+        part = table[table["split"] == split]
+        names = [f"{run} {plain(name)}" for run, name in zip(part["run"], part["method"], strict=True)]
+        made.add_bar(
+            row=1,
+            col=column,
+            x=names,
+            y=part[metric.key],
+            marker={"color": colours.hue("unlearned"), "opacity": 0.6},  # the floor shows on it
+            showlegend=False,
+            hovertemplate="%{x}: %{y:.2f}<extra></extra>",
+        )
+        made.add_scatter(
+            row=1,
+            col=column,
+            x=names,
+            y=part[f"{metric.key}_floor"],
+            mode="markers",
+            name="noise floor: as good as retraining",
+            legendgroup="floor",
+            showlegend=column == 1,
+            marker={"symbol": "line-ew", "size": 26, "line": {"width": 3, "color": colours.hue("oracle")}},
+            hovertemplate="floor of %{x}: %{y:.2f}<extra></extra>",
+        )
+    made.update_xaxes(title_text="method", fixedrange=True)
+    made.update_yaxes(title_text=metric.axis(), rangemode="tozero", fixedrange=True, col=1)
+    made.update_yaxes(rangemode="tozero", fixedrange=True)
+    made.update_annotations(font={"size": SMALL, "color": colours.quiet})
+    made = styled(made, colours, height=360)
+    return made.update_layout(legend={"y": 1.2}, margin={"t": 70})
+
+
 def _distance(entry: Entry) -> float:
     metric = metrics.headline()
     value = entry.scores.value(metric, "forget")
-    return math.inf if value is None else metric.distance(value, entry.scores.value(metric, "forget", "oracle"))
+    if value is None or entry.scores.broken:
+        return math.inf
+    return metric.distance(value, entry.scores.value(metric, "forget", "oracle"))
 
 
 def overlaid(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from engine.cards import REFERENCES, MethodFacts
 from engine.records import SPLITS
-from engine.theme import DASH, MARKER, Look, fade
+from engine.theme import DASH, MARKER, SMALL, Look, fade
 from engine.views.base import SPLIT_TITLES, Column, ViewCard, largest, plain, styled, tidy
 from engine.views.palette import hue
 
@@ -211,7 +211,7 @@ def figure(
         legend={"y": 1 + 26 / (height - _HEAD - _FOOT), "itemsizing": "constant"},
         margin={"t": _HEAD, "b": _FOOT, "l": 8, "r": 8},
     )
-    figure.update_annotations(font={"size": 12.5, "color": colours.ink})
+    figure.update_annotations(font={"size": SMALL, "color": colours.ink})
     return figure
 
 

@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from engine.metrics import scores, statistics
-from engine.metrics.klom import Convention, diverged, klom
+from engine.metrics.health import diverged, fit
+from engine.metrics.klom import Convention, klom
 from engine.records import SPLITS
 from engine.theme import DASH, MARKER, Look
 from engine.views.base import SPLIT_TITLES, Column, ViewCard, of_metrics, plain, styled, tidy
@@ -77,15 +78,19 @@ def frame(
     """Return one row per ensemble size and split: models, split, subsets, and value and floor of each KLOM statistic.
 
     ``oracle``, ``second`` (independent oracles) and ``unlearned`` are margins (M, n) at n points, ``splits`` maps a
-    split to columns of them. Diverged models are left out; then all have as many models as the smallest. A size n is
-    measured on up to four disjoint runs of n models (0 to n-1, n to 2n-1, ...) and averaged; ``subsets`` says how many.
+    split to columns of them. Diverged models are left out (of unlearned ones, few); then all have as many as the
+    smallest. A size n is measured on up to four disjoint runs of n models (0 to n-1, n to 2n-1, ...) and averaged;
+    ``subsets`` says how many.
 
     Raises:
         MetricError: margins that do not fit together.
 
     Cost: about four times that of KLOM with all models, for the floor and for the method.
     """
-    sound = [np.delete(side, diverged(side), axis=0) for side in (oracle, second, unlearned)]
+    sound = [np.delete(side, diverged(side), axis=0) for side in (oracle, second)]
+    others = np.concatenate([splits[split] for split in SPLITS if split != "forget"]).astype(int)  # (n,)
+    stray, _ = fit(unlearned=unlearned[:, others], oracle=sound[0][:, others])
+    sound.append(np.delete(unlearned, stray, axis=0))
     models = min(map(len, sound))
     known = statistics().values()
     rows = []

@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from engine.measurement import Measurement
-from engine.theme import Look
+from engine.theme import SMALL, Look
 from engine.views.base import Column, ViewCard, plain, styled, typed
 
 CARD = ViewCard(
@@ -97,7 +97,7 @@ def figure(table: pd.DataFrame, colours: Look, *, pictures: np.ndarray | None = 
             text=_written(table["probability"].iloc[at]) if at < len(table) else "",
             showarrow=False,
             yanchor="top",
-            font={"size": 11, "color": colours.quiet},
+            font={"size": SMALL, "color": colours.quiet},
         )
     figure.update_xaxes(
         title_text="picture",

@@ -17,7 +17,7 @@ from engine.metrics import scores
 from engine.metrics._statistic import KlomStatistic
 from engine.metrics.scores import Scores
 from engine.records import SPLITS
-from engine.theme import MARKER, Look, fade
+from engine.theme import MARKER, SMALL, Look, fade
 from engine.views.base import (
     CEILING,
     KLOM_RANGE,
@@ -49,6 +49,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "reference": Column("What kind of reference the method is; empty for one that is tried", "", "", REFERENCES),
         "split": Column("Which points it is measured on", "", "forget", SPLITS),
         "models": Column("Networks of each ensemble", "models", 100.0),
+        "broken": Column("Networks that lost what they should keep; a method with any is not ranked", "networks", 0.0),
         "convention": Column("How KLOM is binned; empty before it is measured", "", "paper"),
     }
 )
@@ -94,7 +95,13 @@ def frame(
     kinds = {method: facts.get(method, MethodFacts()).reference for method, _, _ in results}
     unmeasured = [{"split": split, "convention": ""} for split in SPLITS]
     rows = [
-        {**row, "method": method, "name": name, "role": role_of(kinds[method]), "reference": kinds[method]}
+        {
+            **row,
+            "method": method,
+            "name": _named(name, measured),
+            "role": role_of(kinds[method]),
+            "reference": kinds[method],
+        }
         for method, name, measured in results
         for row in (unmeasured if measured is None else measured.wide())
         if row["split"] in SPLITS
@@ -102,11 +109,19 @@ def frame(
     return tidy(documented(), rows)
 
 
+def _named(name: str, measured: Scores | None) -> str:
+    return name if measured is None or not measured.broken else f"{name}, {measured.broken} networks broke"
+
+
+def ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of methods that can be called best: no references, and none that breaks networks."""
+    return table[(table["reference"] == "") & ~(table["broken"] > 0)]
+
+
 def closest(table: pd.DataFrame, statistic: str = "") -> str:
     """Return the method, references aside, that comes closest to the oracle on the forget set; "" without any."""
     value = columns(statistic)[0]
-    forget = table[(table["split"] == "forget") & table[value].notna()]
-    tried = forget[forget["reference"] == ""]
+    tried = ranked(table[(table["split"] == "forget") & table[value].notna()])
     return "" if tried.empty else str(tried.loc[tried[value].idxmin(), "method"])
 
 
@@ -118,7 +133,9 @@ def nearest(table: pd.DataFrame, statistic: str = "", *, most: int, keep: str = 
     methods = list(dict.fromkeys(table["method"]))
     if len(methods) <= most:
         return table
-    forget = table[table["split"] == "forget"].set_index("method")[columns(statistic)[0]]
+    value = columns(statistic)[0]
+    forget = table[table["split"] == "forget"].set_index("method")
+    forget = forget[value].where(~(forget["broken"] > 0))
     first = list(dict.fromkeys(table.loc[(table["reference"] != "") | (table["method"] == keep), "method"]))
     rest = forget.drop(first, errors="ignore").sort_values(na_position="last", kind="stable")
     chosen = {*first, *rest.index[: max(0, most - len(first))]}
@@ -235,7 +252,7 @@ def _dots(rows: pd.DataFrame, place: Mapping[str, int], split: str, colour: str,
         mode="markers+text",
         text=[f"{v:.1f}" for v in middle],
         textposition=["top left" if far else "top right" for far in beyond],
-        textfont={"size": 11},
+        textfont={"size": SMALL},
         marker={"size": 10, "color": colour, "symbol": MARKER[split]},
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from engine import metrics
 from engine.metrics.cost import Compute
 from engine.metrics.scores import Scores
-from engine.theme import Look
+from engine.theme import SMALL, Look
 from engine.views.base import KLOM_RANGE, Column, ViewCard, number, plain, styled, tidy
 from engine.views.headline import ceiling_shape, floor_shapes
 
@@ -48,7 +48,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
 
 
 def frame(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return one row per run and method, those nearest to their floor first.
+    """Return one row per run and method, those nearest to their floor first; without those that broke networks.
 
     ``measured`` holds mappings with run, method (id), key, name (of the method in that run), data, model, forget (names
     for people) and ``scores``. KLOM is the headline metric. What was not measured is missing.
@@ -58,7 +58,7 @@ def frame(measured: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     for entry in measured:
         scores: Scores = entry["scores"]
         klom = scores.value(metric, "forget")
-        if klom is None:
+        if klom is None or scores.broken:
             continue
         rows.append(
             {
@@ -102,7 +102,7 @@ def figure(table: pd.DataFrame, colours: Look) -> go.Figure:
             mode="markers+text",
             text=[f"{value:.1f}" if np.isfinite(value) else "" for value in table["klom"]],
             textposition=["middle left" if value > 10 else "middle right" for value in table["klom"]],
-            textfont={"size": 11},
+            textfont={"size": SMALL},
             marker={"size": 9, "color": colours.unlearned},
             selected={"marker": {"opacity": 1}},
             unselected={"marker": {"opacity": 1}},

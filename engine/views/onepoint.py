@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from engine.cards import REFERENCES
 from engine.metrics.base import MetricError
 from engine.metrics.two_sample import kolmogorov_smirnov, welch
-from engine.theme import Look
+from engine.theme import SMALL, Look
 from engine.views.base import KLOM_RANGE, Column, ViewCard, number, plain, styled, tidy
 from engine.views.headline import ceiling_shape, floor_shapes, role_of
 
@@ -111,7 +111,7 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", height: int 
             mode="markers+text",
             text=[f"{value:.1f}" if np.isfinite(value) else "" for value in table["klom"]],
             textposition=["middle left" if value > 9.5 else "middle right" for value in table["klom"]],
-            textfont={"size": 11},
+            textfont={"size": SMALL},
             marker={"size": 9, "color": [colours.hue(role_of(kind)) for kind in table["reference"]]},
             selected={"marker": {"opacity": 1}},
             unselected={"marker": {"opacity": 1}},

@@ -56,6 +56,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "reference": Column("What kind of reference the method is; empty for one that is tried", "", "", REFERENCES),
         "split": Column("Which points it is measured on", "", "forget", tuple(PANELS)),
         "models": Column("Networks of each ensemble", "models", 20),
+        "broken": Column("Networks that lost what they should keep; a method with any is not ranked", "networks", 0.0),
     }
 )
 _HALF = 0.32
@@ -98,7 +99,7 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
 
     Compute is a share of a retrain without everything that is gone by then.
     """
-    measured = ["split", "models", *(column.name for column in columns())]
+    measured = ["split", "models", "broken", *(column.name for column in columns())]
     rows = [
         {name: getattr(entry, name) for name in ("request", "method", "name", "reference")}
         | {"asked": entry.forget_set}
@@ -113,7 +114,7 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
 def sentence(table: pd.DataFrame) -> str:
     """Say who is closest after the newest request, on its own points and on those of earlier ones; "" without any."""
     value, _, _, floor_of = headline.columns()
-    tried = table[(table["reference"] == "") & table[value].notna()]
+    tried = headline.ranked(table[table[value].notna()])
     if tried.empty:
         return ""
     newest = tried[tried["request"] == tried["request"].max()]

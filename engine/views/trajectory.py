@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from engine.theme import Look, fade
+from engine.theme import SMALL, Look, fade
 from engine.views.base import Column, ViewCard, plain, styled, tidy
 
 CARD = ViewCard(
@@ -124,7 +124,7 @@ def figure(table: pd.DataFrame, colours: Look, *, chosen: str = "", height: int 
             figure.add_hline(y=level, line={"color": colour, "width": 1.5}, layer="below")
             figure.add_annotation(
                 x=float(side == "right"), xref="paper", y=level, text=text, xanchor=side, yanchor="bottom",
-                font={"color": colour, "size": 11},
+                font={"color": colour, "size": SMALL},
             )  # fmt: skip
     order = sorted(dict.fromkeys(table["method"]), key=lambda method: method == chosen)  # the chosen one on top
     for method in order:

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from engine.records import EARLIER, SPLITS
-from engine.theme import MARKER, Look, fade
+from engine.theme import MARKER, SMALL, Look, fade
 from engine.views.base import KLOM_RANGE, Column, ViewCard, largest, plain, styled, typed
 
 CARD = ViewCard(
@@ -101,7 +101,7 @@ def figure(
             text="noise floor",
             xanchor="left",
             yanchor="bottom",
-            font={"color": colours.oracle, "size": 11},
+            font={"color": colours.oracle, "size": SMALL},
         )
     figure.add_shape(
         type="line", x0=0, y0=0, x1=reach, y1=reach, line={"color": colours.quiet, "width": 1, "dash": "dot"},

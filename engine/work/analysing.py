@@ -15,14 +15,20 @@ from engine.analyses import make_analysis
 from engine.analyses.bench import Bench
 from engine.data.base import ImageData
 from engine.ensemble import Ensemble
+from engine.images import Images
 from engine.jobs import Hooks, Job, part_models
 from engine.prerequisites import Reading, prerequisites_of
 from engine.records import EARLIER
+from engine.seeds import derive
 from engine.specs import Analysed, Explored
 from engine.store import Artefact, Store
 from engine.store.measurements import save
 from engine.stored import load_data, load_ensemble, removed
+from engine.task import ForgetTask
+from engine.train import last
+from engine.unlearners.base import Unlearner
 from engine.work.unlearning import prepare
+from engine.work.watching import measure
 
 
 def analysis(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: torch.device) -> None:
@@ -59,6 +65,7 @@ def analysis(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: t
         _ensemble=ensemble,
         _margins=margins,
         _exhibit=_exhibit(store, job, data, device) if "method" in plugin.needs() else None,
+        _again=_again(store, job, data, device) if "method" in plugin.needs() else None,
         _prerequisite=_prerequisite(store, job, data, device, ensemble) if of_networks else None,
     )
     measurement = plugin.measure(bench, seed=spec.original.seed if of_networks else 0, progress=hooks.progress)
@@ -82,12 +89,36 @@ def _exhibit(store: Store, job: Job, data: ImageData, device: torch.device) -> C
     """Return what makes the pictures that a method makes on its way, as it made them for its result."""
 
     def exhibit(most: int) -> tuple[Tensor, Tensor]:
-        chunk = replace(job, part=job.inputs["parts"][0], inputs={**job.inputs, "reads": job.inputs["method reads"]})
-        method, original, task, seed = prepare(store, data, job.about(Analysed).unlearned, chunk, device)
+        method, original, task, seed = _prepared(store, job, data, device)
         made = method.exhibit(original, task, seed=seed, most=most)
         return made.pictures, made.classes
 
     return exhibit
+
+
+def _again(
+    store: Store, job: Job, data: ImageData, device: torch.device
+) -> Callable[[int, int], tuple[np.ndarray, np.ndarray]]:
+    """Return what runs the job's method again, with other seeds, on the originals of its first chunk."""
+
+    def again(networks: int, run: int) -> tuple[np.ndarray, np.ndarray]:
+        method, original, task, seed = _prepared(store, job, data, device)
+        seed = derive(seed, "again", run) if run else seed
+        result = last(method.unlearn(original[:networks], task, seed=seed)).ensemble
+        points = Images.of(data, "points", device)
+        values, predicted = measure(result, points)
+        correct = predicted == points.y
+        return values.cpu().numpy(), correct.cpu().numpy()
+
+    return again
+
+
+def _prepared(
+    store: Store, job: Job, data: ImageData, device: torch.device
+) -> tuple[Unlearner, Ensemble, ForgetTask, int]:
+    """Return what the unlearning that the job looks at was given, for its first chunk of networks."""
+    chunk = replace(job, part=job.inputs["parts"][0], inputs={**job.inputs, "reads": job.inputs["method reads"]})
+    return prepare(store, data, job.about(Analysed).unlearned, chunk, device)
 
 
 def _prerequisite(

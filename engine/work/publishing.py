@@ -26,11 +26,11 @@ def publish(
     extra: Mapping[str, np.ndarray] | None = None,
     slices: Sequence[Ensemble] = (),
 ) -> None:
-    """Store the networks of the last snapshot: weights, slices, margins and hits (M, P), extra arrays, meta.
+    """Store the networks of the last snapshot: weights, slices, margins, classes and hits (M, P), extra arrays, meta.
 
     Of networks that diverged only the meta is stored, and why.
     """
-    values, correct = measure(snapshot.ensemble, points, hooks)
+    values, predicted = measure(snapshot.ensemble, points, hooks)
     meta = watch.meta(job, device)
     with artefact.write(job.part) as out:
         try:
@@ -43,7 +43,8 @@ def publish(
             named = {f"{i}/{k}": v for i, models in enumerate(slices) for k, v in models.tensors().items()}
             out.tensors("slices", {k: v.numpy() for k, v in named.items()})
         out.arrays("margins", values.cpu().numpy())  # (M, P)
-        out.arrays("correct", correct.cpu().numpy())  # (M, P)
+        out.arrays("predicted", predicted.cpu().numpy().astype(np.uint16))  # (M, P)
+        out.arrays("correct", (predicted == points.y).cpu().numpy())  # (M, P)
         for name, array in (extra or {}).items():
             out.arrays(name, array)
         out.json("meta", meta)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from engine.data.base import ImageData
 from engine.ensemble import Ensemble
 from engine.halves import halves
 from engine.images import Images
-from engine.jobs import Hooks, Job, part_models
-from engine.specs import Trained
+from engine.jobs import Hooks, Job, followed, part_models
+from engine.specs import Trained, course_epochs
 from engine.store import Artefact, Store
 from engine.store.errors import plain_words
 from engine.stored import load_data, net_of, removed
 from engine.train import train
+from engine.training import Training
 from engine.work.publishing import publish
-from engine.work.watching import Watch
+from engine.work.watching import Watch, measure
 
 _CPU = torch.device("cpu")
 
@@ -29,13 +32,15 @@ def trained(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: to
     """Train one chunk of originals, oracles, second oracles or networks on halves; store weights and margins."""
     spec = job.about(Trained)
     data = load_data(store, job.inputs["dataset"], spec.data, hooks)
-    subset = None
+    subset, course = None, None
     if spec.subset == "half":
         subset = halves(spec.seed, part_models(job.part), len(data.y_train)).to(device)  # (M, N)
     elif spec.subset != "all":
         forget, earlier = removed(store, job.inputs["forget"])  # (F,), (E,)
         retain = np.setdiff1d(np.arange(len(data.y_train)), np.union1d(forget, earlier))
         subset = torch.from_numpy(retain).to(device)  # (n,)
+        if spec.keeps_course:
+            course = _Course(data, forget, earlier, len(retain), spec.training, hooks, device)
     slices: list[Ensemble] = []
     training = spec.training
     file = _PathFile(artefact.temporary) if training.trajectory else None
@@ -52,12 +57,51 @@ def trained(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: to
         checkpoint=(lambda now: slices.append(now.to(_CPU))) if spec.role == "original" else None,
         keep=file,
     )
-    watch = Watch(hooks, device, splits=None)
+    watch = Watch(hooks, device, splits=None, looks=None if course is None else course.looks())
     with contextlib.nullcontext() if file is None else contextlib.closing(file):
         result = watch.run(snapshots)
-        extra = None if file is None else {"gradients": file.array()}
+        extra = {} if file is None else {"gradients": file.array()}
+        extra |= {} if course is None else course.arrays()
         points = Images.of(data, "points", device)
         publish(artefact, job, result, watch, points, hooks, device, extra, slices=slices)
+
+
+class _Course:
+    """Margins of networks at the ends of their epochs: what a retrain is worth that is stopped there."""
+
+    def __init__(
+        self,
+        data: ImageData,
+        forget: np.ndarray,
+        earlier: np.ndarray,
+        retain: int,
+        training: Training,
+        hooks: Hooks,
+        device: torch.device,
+    ) -> None:
+        followed_points = followed(forget=forget, train=len(data.y_train), points=data.points, earlier=earlier)
+        self._points = np.concatenate(list(followed_points.values()))  # (n,)
+        self._images = Images.of(data, "points", device).take(torch.from_numpy(self._points).to(device))
+        self._epochs, self._total = course_epochs(training.epochs), training.epochs
+        self._steps = -(-retain // training.batch_size)
+        self._hooks = hooks
+        self._margins: list[np.ndarray] = []
+
+    def looks(self) -> dict[int, Callable[[Ensemble], None]]:
+        """Return what is to be done after which steps."""
+        return {epoch * self._steps: self._look for epoch in self._epochs}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return ``course`` float32 (M, E, n), the points (n,) and the shares of a retrain (E,), for the store."""
+        return {
+            "course": np.stack(self._margins, axis=1),  # (M, E, n)
+            "course_points": self._points,
+            "course_share": np.array(self._epochs) / self._total,  # (E,)
+        }
+
+    def _look(self, models: Ensemble) -> None:
+        values, _ = measure(models, self._images, self._hooks)
+        self._margins.append(values.cpu().numpy())  # (M, n)
 
 
 class _PathFile:

@@ -18,6 +18,7 @@ from engine.specs import Unlearned
 from engine.store import Artefact, Store
 from engine.stored import load_data, load_ensemble, removed
 from engine.task import ForgetTask
+from engine.training import MOMENTS
 from engine.unlearners import make_unlearner
 from engine.unlearners.base import Unlearner
 from engine.work.publishing import publish
@@ -38,7 +39,8 @@ def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: 
     forget, earlier = removed(store, job.inputs["forget"])  # (F,), (E,)
     points = Images.of(data, "points", device)
     ids = followed(forget=forget, train=len(data.y_train), points=data.points, earlier=earlier)
-    watch = Watch(hooks, device, splits={k: points.take(torch.from_numpy(i).to(device)) for k, i in ids.items()})
+    splits = {k: points.take(torch.from_numpy(i).to(device)) for k, i in ids.items()}
+    watch = Watch(hooks, device, splits=splits, moments=spec.moments or MOMENTS)
     try:
         result = watch.run(method.unlearn(original, task, seed=seed))
     except Diverged as error:
@@ -46,7 +48,11 @@ def unlearned(store: Store, artefact: Artefact, job: Job, hooks: Hooks, device: 
             out.json("meta", {**watch.meta(job, device), "diverged": str(error)})
         return
     extra = {
-        "trajectory": np.stack(watch.trajectory).astype(np.float32),  # (frames, n)
+        "trajectory": np.stack([margins.mean(axis=0) for margins in watch.trajectory]).astype(
+            np.float32
+        ),  # (frames, n)
+        # Half the precision is 0.004 logits at 8; KLOM's bins are wider by far.
+        "trajectory_margins": np.stack(watch.trajectory, axis=1).clip(-6e4, 6e4).astype(np.float16),  # (M, frames, n)
         "trajectory_points": np.concatenate(list(ids.values())),  # (n,)
         "trajectory_seen": np.array([frame["seen"] for frame in watch.frames], dtype=np.int64),  # (frames,)
     }
@@ -62,7 +68,7 @@ def prepare(
     begun = spec.original if spec.after is None else spec.after
     original, _ = load_ensemble(store, data, begun, job.part, device, strategy)
     forget, earlier = removed(store, job.inputs["forget"])  # (F,), (E,)
-    images = Images.of(data, "train", device)
+    images = Images.of(data, "train", device).viewed(spec.original.training)
     retained = torch.ones(len(images), dtype=torch.bool, device=device)  # (N,)
     retained[torch.from_numpy(np.concatenate([forget, earlier])).to(device)] = False
     numbers = retained.nonzero()[:, 0]  # (R,)

@@ -41,11 +41,16 @@ def arrive(pool: Pool, chosen: Selection) -> None:
 
 
 def panel(pool: Pool, chosen: Selection, known: Measured) -> None:
-    """Draw how much is chosen, warnings, and the actions on the selection."""
+    """Draw how much is chosen, warnings, and the actions on the selection.
+
+    What comes and goes has a container that stays, so that the actions are the same elements before and after.
+    """
     _headline(pool, chosen)
     _steps(pool, chosen)
-    _composition(pool, chosen)
-    _warnings(pool, chosen, known)
+    with st.container(key="composition"):
+        _composition(pool, chosen)
+    with st.container(key="warnings"):
+        _warnings(pool, chosen, known)
     _keep(pool, chosen)
     _looked_at(pool, chosen)
 
@@ -95,7 +100,7 @@ def _composition(pool: Pool, chosen: Selection) -> None:
     st.html(
         '<div role="table" aria-label="Chosen pictures of each class" style="display:grid;'
         "grid-template-columns:minmax(2rem,max-content) 1fr max-content;gap:2px 10px;align-items:center;"
-        f'font-size:.82rem;line-height:1.25">{rows}</div>{more}'
+        f'font-size:.87rem;line-height:1.25">{rows}</div>{more}'
     )
 
 

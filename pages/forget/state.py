@@ -15,8 +15,11 @@ import streamlit as st
 
 from engine.forget.base import ForgetError
 from engine.forget.indices import read_numbers
+from engine.knobs import BadSetting
 from engine.pictures import Pictures
 from engine.queue import SavedSet
+from engine.records import Choice
+from engine.specs import DataSpec
 from engine.store import StoreError, default_store
 from pages.forget.sets import combine
 from pages.ui import asking, draft, nouns, runs, say, workspace
@@ -95,9 +98,9 @@ def _back() -> None:
 
 def _facts(dataset: Mapping[str, Any]) -> Mapping[str, Any] | None:
     try:
-        artefact = workspace.store().artefact("data", {"dataset": dict(dataset)})
+        artefact = DataSpec(Choice.from_json(dict(dataset), "dataset")).artefact(workspace.store())
         return artefact.read("whole").json("info") if artefact.has("whole") else None
-    except StoreError:
+    except (StoreError, BadSetting):
         return None
 
 

@@ -12,7 +12,7 @@ from engine.pictures import Sheet
 
 _CSS = """
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(var(--side), 1fr)); gap: 6px;
-  font: 11.5px/1.25 var(--st-font); color: var(--st-text-color); font-variant-numeric: tabular-nums; }
+  font: 13px/1.25 var(--st-font); color: var(--st-text-color); font-variant-numeric: tabular-nums; }
 .tile { border: 1px solid var(--st-border-color); border-radius: 6px; padding: 4px; min-width: 0; }
 .tile.on { border-color: var(--st-text-color); box-shadow: inset 0 0 0 1px var(--st-text-color); }
 .tile.pair { grid-column: span 1; }
@@ -22,7 +22,7 @@ button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 
   border-radius: 3px; }
 .picture:hover { box-shadow: 0 0 0 2px color-mix(in srgb, var(--st-text-color) 40%, transparent); }
 .tile:not(.on) .picture.fade { opacity: .5; }
-.lines { min-height: 4.3em; padding: 2px; width: 100%; }
+.lines { min-height: 4em; padding: 2px; width: 100%; }
 .two > *, .one { min-width: 0; }
 .lines div { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .tile:not(.on) .lines.fade { opacity: .5; }

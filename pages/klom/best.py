@@ -13,7 +13,7 @@ from engine.queue import RunRow
 from engine.store import StoreError
 from engine.views import best
 from pages.klom import words as klom_words
-from pages.ui import results, say, show, workspace
+from pages.ui import results, runs, say, show, workspace
 
 _SAME = ("dataset", "model", "training", "ensemble", "measuring", "seed", "before")
 _RUNS = 200
@@ -77,7 +77,7 @@ def sisters(run: RunRow) -> list[RunRow]:
     """Return finished runs that differ only in forget set and methods, the newest of each forget set, sweeps alone."""
     mine = {part: run.recipe.get(part) for part in _SAME}
     by_forget_set: dict[str, RunRow] = {}
-    for row in workspace.queue().runs(limit=_RUNS):
+    for row in runs.listed(_RUNS):
         other = {part: row.recipe.get(part) for part in _SAME}
         if row.id == run.id or row.status != "done" or other != mine or not _several(row.recipe):
             continue

@@ -67,7 +67,8 @@ def draw(run: RunRow, measured: Sequence[results.Result], method: str, head: Hea
     verdict = headline.verdict(table, statistic)
     if verdict:
         head.verdict.markdown(f"#### {verdict}")
-    head.basis.html(f'<p class="fs-small">{say.escaped(words.basis(run, measured, convention))}</p>')
+    basis = f"{words.basis(run, measured, convention)} {results.stopped(run)}"
+    head.basis.html(f'<p class="fs-small">{say.escaped(basis.strip())}</p>')
 
     def choose(data: Sequence[Any]) -> None:
         st.session_state["method"], st.session_state["split"] = data[0], data[1]
@@ -92,7 +93,7 @@ def draw(run: RunRow, measured: Sequence[results.Result], method: str, head: Hea
     )
     for text in words.warnings(measured):
         _note(text)
-    tradeoff.draw(table, method, statistic, choose, subject=subject)
+    tradeoff.draw(table, measured, method, (convention, statistic), choose, subject=subject)
     best.draw(run, table, statistic, choose, convention=convention, subject=subject)
 
 

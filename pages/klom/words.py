@@ -54,11 +54,13 @@ def warnings(measured: Sequence[results.Result]) -> list[str]:
 
 
 def columns(statistic: str) -> dict[str, Any]:
-    """Return the headline table's columns in order, those of the statistic shown first."""
+    """Return the headline table's columns in order, those of the statistic shown first; extra metrics only if shown."""
     parts = ("value", "low", "high", "floor", "oracle")
+    chosen = headline.chosen_statistic(statistic)
+    shown = [column for column in scores.columns(chosen, parts) if column.metric is chosen or not column.metric.extra]
     return {
         "name": st.column_config.TextColumn("Method", pinned=True),
         "split": st.column_config.TextColumn("Split"),
-        **show.numbers(scores.columns(headline.chosen_statistic(statistic), parts)),
+        **show.numbers(shown),
         "models": st.column_config.NumberColumn("models", help="Per ensemble.", format="%d"),
     }

@@ -11,7 +11,7 @@ from engine.metrics.scores import Scores
 from engine.queue import RunRow
 from engine.store import default_store
 from engine.views import methods
-from pages.ui import say, workspace
+from pages.ui import runs, say, workspace
 
 RUNS = 200
 """Newest finished runs looked at."""
@@ -19,7 +19,7 @@ RUNS = 200
 
 def table() -> pd.DataFrame:
     """Return one row per finished run and method, those nearest to their floor first."""
-    done = [row for row in workspace.queue().runs(limit=RUNS) if row.status == "done"]
+    done = [row for row in runs.listed(RUNS) if row.status == "done"]
     return _table(str(default_store()), tuple(row.id for row in done), done)
 
 

@@ -21,9 +21,12 @@ def more(row: RunRow) -> None:
         with st.container(gap="xsmall"):
             _elsewhere(row)
             _take_away(row)
-            st.button("Delete", key=f"delete-{row.id}", width="stretch", on_click=_ask_to_delete, args=(row.id,))
+            if runs.deletable(row):
+                st.button("Delete", key=f"delete-{row.id}", width="stretch", on_click=_ask_to_delete, args=(row.id,))
+            else:
+                st.html('<p class="fs-small">Only the visitor who started it can delete it.</p>')
             if row.trace:
-                with st.expander("For whoever mends it"):
+                with st.expander("Technical details"):
                     st.code(say.named(row.trace[-4000:]), language=None, height=240)
 
 
@@ -70,7 +73,7 @@ def recipe_text(row: RunRow) -> str:
 
 def confirm_delete(row: RunRow, takes: Use | None) -> None:
     """Draw the confirmation of a deletion below the row, with the bytes it frees."""
-    if st.session_state.get("deleting") != row.id:
+    if st.session_state.get("deleting") != row.id or not runs.deletable(row):
         return
 
     def delete() -> None:

@@ -35,7 +35,7 @@ def compute_line() -> None:
 
 def show() -> None:
     """Show the runs, newest first; ticks while one of them is not over."""
-    rows = workspace.queue().runs(limit=disk.MOST_RUNS)
+    rows = runs.listed(disk.MOST_RUNS)
     if not rows:
         with st.container(border=True, key="empty"):
             st.subheader("No runs yet", anchor=False)

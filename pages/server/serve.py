@@ -17,8 +17,9 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
+from engine.queue.access import LOOPBACK
 from pages.server import weights
-from pages.server.guard import LOOPBACK, Guard
+from pages.server.guard import Guard
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 

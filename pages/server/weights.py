@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from engine.queue import Queue, RunRow
+from engine.queue import Queue, RunRow, Shelf
+from engine.queue.access import visible, visitor_of
 from engine.specs import Evaluation, Spec
 from engine.store import Store, StoreError, default_store
 from engine.store.bundles import Bundle
@@ -84,8 +85,9 @@ def _answer(request: Request) -> Response:
     store = Store(default_store())
     try:
         queue = Queue(store.queue_path)
-        bundle = bundles(queue, store, queue.run(run_id), {})[which][1]
-    except (StoreError, KeyError):
+        seen = visible(store, Shelf(store.queue_path), visitor_of(request.cookies), [queue.run(run_id)])
+        bundle = bundles(queue, store, seen[0], {})[which][1]
+    except (StoreError, KeyError, IndexError):
         return PlainTextResponse("These networks are not in the store. They may have been deleted.", status_code=404)
     headers = {"content-disposition": f'attachment; filename="{bundle.file_name}"', "content-encoding": "identity"}
     if not bundle.zipped:

@@ -9,7 +9,10 @@ from typing import Any
 
 import streamlit as st
 
+from engine.knobs import BadSetting
 from engine.launch import ROOT
+from engine.records import Choice
+from engine.specs import DataSpec
 from engine.store import StoreError
 from pages.start import target, upload
 from pages.ui import asking, nouns, say, workspace
@@ -37,9 +40,9 @@ def own_pictures() -> dict[str, str]:
 def facts(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return name, hash, classes, shape and sizes of a data set that was read before, ``None`` of any other."""
     try:
-        artefact = workspace.store().artefact("data", {"dataset": dict(choice)})
+        artefact = DataSpec(Choice.from_json(dict(choice), "dataset")).artefact(workspace.store())
         return artefact.read("whole").json("info") if artefact.has("whole") else None
-    except StoreError:
+    except (StoreError, BadSetting):
         return None
 
 

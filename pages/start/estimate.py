@@ -26,7 +26,7 @@ def bar(chosen: choices.Chosen, *, page: str = runs.KLOM_PAGE) -> None:
         _bar(chosen.recipe, words(reply.answer, free=workspace.disk_use()[1]), page)
     else:
         _bar(chosen.recipe, "", page)
-        asking.wait(reply, what="Measuring what this takes", key="estimate")
+        asking.wait(reply, key="estimate", **asking.MEASURING)
 
 
 def words(answer: Mapping[str, Any], *, free: int) -> str:

@@ -44,5 +44,5 @@ def draw() -> None:
         f'<p class="fs-small">One forgotten {say.escaped(example["label"])}, {example["models"]} networks each. '
         f'<b style="color:{frame.colours().unlearned}">Unlearned</b> ({say.escaped(example["method"])}) should lie on '
         f'<b style="color:{frame.colours().oracle}">oracle</b>, which never saw it. '
-        f"KLOM {example['klom']:.1f}; perfect is {example['floor']:.1f}.</p>"
+        f"KLOM {example['klom']:.1f}; retraining itself gives {example['floor']:.1f} (the floor).</p>"
     )

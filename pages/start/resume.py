@@ -28,7 +28,7 @@ def _latest() -> RunRow | None:
     own = queue.runs(limit=1, session=workspace.visitor())
     if own and not own[0].over:
         return own[0]
-    under_way = queue.in_turn()
+    under_way = runs.in_turn()
     return under_way[0] if under_way else (own[0] if own else None)
 
 

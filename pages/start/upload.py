@@ -62,7 +62,7 @@ def box() -> None:
         st.html(
             '<p class="fs-small">One folder of pictures per class, such as cat/1.png and dog/7.jpg, with or without '
             "train and test around them. Or a table: a CSV file whose first line names its columns; you choose the one "
-            "to predict. They stay on this machine, and only you see them until you share them.</p>"
+            "to predict. They stay on this machine, and only you see them, and runs on them, until you share them.</p>"
         )
         number = st.session_state.get("upload-round", 0)
         packed, loose = st.columns(2)
@@ -174,7 +174,7 @@ def _mine() -> None:
                 "Shared",
                 value=upload.shared,
                 key=f"share-{upload.id}",
-                help="Every visitor of this server can choose this.",
+                help="Every visitor of this server can choose this and see the runs on it.",
             )
             if shared != upload.shared:
                 workspace.shelf().share_upload(upload.id, owner=upload.owner, shared=shared)

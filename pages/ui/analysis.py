@@ -7,9 +7,12 @@ draws what was measured.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from engine.measurement import Measurement
@@ -19,6 +22,9 @@ from engine.store import StoreError, default_store
 from engine.store.measurements import answered
 from engine.views import views
 from pages.ui import asking, knobs, nouns, say, show, workspace
+
+Choosing = Callable[[RunRow, pd.DataFrame, partial[go.Figure], str, str], partial[go.Figure]]
+"""Draws a figure (its table, the figure without colours, key and words) and what is chosen on it; returns it ringed."""
 
 
 def question(
@@ -45,28 +51,74 @@ def offered(about: str, method: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def offer(run: RunRow, method: str, key: str, point: int | None = None, *, models: int | None = None) -> None:
+def offer(
+    run: RunRow,
+    method: str,
+    key: str,
+    point: int | None = None,
+    *,
+    models: int | None = None,
+    choosing: Choosing | None = None,
+) -> None:
     """Draw the form of an analysis of a run's method, what it takes, and its picture once it was measured.
 
-    ``models`` is the number of networks to look at, all of the run's by default.
+    ``models`` is the number of networks to look at, all of the run's by default. A figure whose marks can be chosen is
+    drawn by ``choosing``, where it is given.
     """
     entry = next(entry for entry in workspace.words()["analyses"] if entry["key"] == key)
     place = f"look-{key}"
     with st.container(key=f"{place}-part"):
         st.html(f'<p class="fs-small strong">{say.escaped(nouns.spoken(_about(entry["card"])))}</p>')
         choice = {"key": key, **knobs.form(entry["fields"], place, advanced=True)}
-        content = question(choice, run.recipe, method=method, point=point, models=models)
-        if not _begun(content, place):
-            return
-        reply = asking.ask(content, key=place)
-        if reply.error:
-            st.warning(say.plain(say.sentence(reply.error)))
-        elif reply.answer is None:
-            asking.wait(reply, what=str(entry["card"]["name"]), key=place)
-        else:
-            name = say.method_names(workspace.words(), run.recipe).get(method, method)
-            networks = say.count(int(reply.answer["models"]), "network")
-            _picture(run, f"{name}; {networks} of each kind", key, reply.answer)
+        answer = _obtained(question(choice, run.recipe, method=method, point=point, models=models), entry, place)
+        if answer is not None:
+            _picture(run, subject(run, method, answer), key, answer, choosing)
+
+
+def obtain(
+    run: RunRow,
+    method: str,
+    key: str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    point: int | None = None,
+    models: int | None = None,
+) -> tuple[Measurement, Mapping[str, Any]] | None:
+    """Return an analysis's measurement and its answer for a page that draws it itself, or None after saying why not.
+
+    Until it is there the price and a button are drawn, then progress with a way to stop it, or what went wrong.
+    """
+    entry = next(entry for entry in workspace.words()["analyses"] if entry["key"] == key)
+    choice = {"key": key, **knobs.known(entry["fields"], settings or {})}
+    content = question(choice, run.recipe, method=method, point=point, models=models)
+    answer = _obtained(content, entry, f"look-{key}")
+    if answer is None:
+        return None
+    try:
+        return measured(answer), answer
+    except StoreError as error:
+        st.warning(say.plain(error))
+        return None
+
+
+def subject(run: RunRow, method: str, answer: Mapping[str, Any]) -> str:
+    """Return in words what an answer is about: the method, and how many networks of each kind."""
+    name = say.method_names(workspace.words(), run.recipe).get(method, method)
+    return f"{name}; {say.count(int(answer['models']), 'network')} of each kind"
+
+
+def _obtained(content: Mapping[str, Any], entry: Mapping[str, Any], place: str) -> Mapping[str, Any] | None:
+    """Return the answer to a question that was pressed or is there already; else draw where it stands."""
+    if not _begun(content, place):
+        return None
+    reply = asking.ask(content, key=place)
+    if reply.error:
+        st.warning(say.plain(say.sentence(reply.error)))
+    elif reply.answer is None:
+        asking.wait(reply, what=str(entry["card"]["name"]), key=place)
+    else:
+        return reply.answer
+    return None
 
 
 def measured(answer: Mapping[str, Any]) -> Measurement:
@@ -105,11 +157,11 @@ def _begun(question: Mapping[str, Any], place: str) -> bool:
             takes = f"About **{say.duration(price.answer['seconds'])}**, once; it is kept with the run."
             st.markdown(takes, width="stretch")
         elif price.pending is not None:
-            asking.wait(price, what="Measuring what this takes", key=f"{place}-price")
+            asking.wait(price, key=f"{place}-price", **asking.MEASURING)
     return False
 
 
-def _picture(run: RunRow, subject: str, key: str, answer: Mapping[str, Any]) -> None:
+def _picture(run: RunRow, subject: str, key: str, answer: Mapping[str, Any], choosing: Choosing | None = None) -> None:
     try:
         measurement = measured(answer)
     except StoreError as error:
@@ -119,7 +171,9 @@ def _picture(run: RunRow, subject: str, key: str, answer: Mapping[str, Any]) -> 
     table, figure = view.draw(measurement)
     show.heading(view.card)
     alt = f"{view.card.title}. {view.card.question}"
-    if view.beside is None:
+    if view.chooses and choosing is not None:
+        figure = choosing(run, table, figure, f"look-{key}-chart", alt)
+    elif view.beside is None:
         show.chart(figure, f"look-{key}-chart", alt=alt)
     else:
         show.picture(figure, f"look-{key}-chart", alt=alt)

@@ -12,6 +12,8 @@ import streamlit as st
 from engine.records import digest
 from pages.ui import nouns, say, workspace
 
+MEASURING = {"what": "Measuring what this takes", "stop": "Skip the estimate"}
+"""How the line reads while the price of something is asked for; "Cancel" there would read as cancelling a run."""
 EVERY = 0.7
 """Seconds between checks for an answer; only until it is there."""
 FRESH = 300.0
@@ -55,8 +57,8 @@ def ask(question: Mapping[str, Any], *, key: str, also: object = None) -> Reply:
     return Reply(question_id, answer, str(answer.get("error", "")) if answer else "", pending)
 
 
-def wait(reply: Reply, *, what: str, key: str) -> None:
-    """Draw one quiet line about a question that is not answered yet, with a button to stop it.
+def wait(reply: Reply, *, what: str, key: str, stop: str = "Cancel") -> None:
+    """Draw one quiet line about a question that is not answered yet, with a button ``stop`` that withdraws it.
 
     The page runs again when the answer is there. A question that was stopped offers to be asked again.
     """
@@ -67,10 +69,10 @@ def wait(reply: Reply, *, what: str, key: str) -> None:
                 st.session_state.pop(f"asked-{key}", None)
                 st.rerun()
         return
-    st.fragment(run_every=EVERY)(_wait)(reply.id, what, key)
+    st.fragment(run_every=EVERY)(_wait)(reply.id, what, key, stop)
 
 
-def _wait(question: str, what: str, key: str) -> None:
+def _wait(question: str, what: str, key: str, stop: str) -> None:
     queue = workspace.queue()
     progress = queue.question_progress(question)
     if progress is None:
@@ -89,6 +91,6 @@ def _wait(question: str, what: str, key: str) -> None:
         share = float(progress.get("share") or 0.0)
         done = f" {share:.0%}" if share > 0 else ""
         st.html(f'<p class="fs-small strong" role="status">{say.escaped(what)}{done}: {say.escaped(state)}</p>')
-        if st.button("Cancel", key=f"withdraw-{key}"):
+        if st.button(stop, key=f"withdraw-{key}"):
             queue.withdraw(question)
             st.rerun()

@@ -13,6 +13,7 @@ from typing import Any
 
 import streamlit as st
 
+from engine.cards import RANDOM
 from engine.catalog import references
 from engine.demo import METHODS
 from engine.knobs import BadSetting
@@ -34,7 +35,9 @@ def default() -> dict[str, Any]:
         return {field["name"]: field["default"] for field in fields}
 
     def plugin(group: str, key: str) -> dict[str, Any]:
-        return {"key": key, **settings(next(entry["fields"] for entry in words[group] if entry["key"] == key))}
+        entry = next(entry for entry in words[group] if entry["key"] == key)
+        fitting = entry.get("presets", {}).get(RANDOM, {"settings": {}})  # 50 random pictures are what it begins with
+        return {"key": key, **settings(entry["fields"]), **fitting["settings"]}
 
     partial = {key for key, kind in references(words).items() if kind == "partial retrain"}
     usual = {choice.key for choice in METHODS} - partial

@@ -24,14 +24,33 @@ def style() -> None:
     st.html(ASSETS / "style.css")
 
 
+def smooth() -> bool:
+    """Return whether pictures are enlarged smoothly, not pixel by pixel."""
+    return bool(st.session_state.get("smooth", True))
+
+
 def line(recipe: Mapping[str, Any] | None) -> None:
-    """Write the header line: data set, model, forget set, ensemble size, device; from here on points are its points."""
+    """Write the header line: data set, model, forget set, ensemble size, device; from here on points are its points.
+
+    Where those are pictures, a switch beside it says how they are enlarged.
+    """
     about = {"Data": "none yet", "Model": "none yet", "Forget": "none yet", "Ensemble": "none yet"}
     if recipe is not None:
         nouns.use(recipe)
         about = say.subject(workspace.words(), recipe)
     parts = "".join(f"<span><i>{say.escaped(k)}</i>{say.escaped(v)}</span>" for k, v in about.items())
-    st.html(f'<div class="fs-line">{parts}<span><i>Device</i>{_device()}</span></div>')
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="line"):
+        st.html(f'<div class="fs-line">{parts}<span><i>Device</i>{_device()}</span></div>')
+        if recipe is not None and not nouns.tabular(str(recipe["dataset"].get("key"))):
+            st.toggle(
+                "Smooth pictures",
+                value=True,
+                key="smooth",
+                bind="query-params",
+                help="On, small pictures are enlarged smoothly, as the eye takes them; off, pixel by pixel, as the "
+                "networks do.",
+            )
+    st.html(f"<style>:root {{ --fs-rendering: {'auto' if smooth() else 'pixelated'}; }}</style>")
 
 
 def _device() -> str:

@@ -8,17 +8,17 @@ from typing import Any
 import streamlit as st
 
 _CSS = """
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(62px, 1fr)); gap: 6px; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(70px, 1fr)); gap: 6px; }
 button { all: unset; box-sizing: border-box; cursor: pointer; padding: 4px;
   border: 1px solid var(--st-border-color); border-radius: 6px; color: var(--st-text-color);
-  font: 11px/1.2 var(--st-font); font-variant-numeric: tabular-nums; background: var(--st-background-color); }
+  font: 13px/1.2 var(--st-font); font-variant-numeric: tabular-nums; background: var(--st-background-color); }
 button:hover { border-color: var(--st-text-color); }
 button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 1px; }
 button.on { border-color: var(--st-text-color); box-shadow: inset 0 0 0 1px var(--st-text-color); }
-img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated;
+img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: var(--fs-rendering, auto);
   border-radius: 3px; background: #000; }
-.grid.rows { grid-template-columns: repeat(auto-fill, minmax(138px, 1fr)); }
-.lines { min-height: 4.1em; font-size: 11px; line-height: 1.35; }
+.grid.rows { grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); }
+.lines { min-height: 4.1em; font-size: 13px; line-height: 1.35; }
 .lines div { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .grid.rows .words span:first-child { max-width: 6em; }
 .empty { aspect-ratio: 1; display: grid; place-items: center; opacity: .5; }

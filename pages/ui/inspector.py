@@ -17,7 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 from engine.pictures import Pictures
 from engine.queue import RunRow
 from engine.store import StoreError
-from engine.views import headline, margins, onepoint, trajectory
+from engine.views import headline, margins, onepoint, predictions, terms, trajectory
 from engine.views.base import SPLIT_TITLES, ViewCard
 from pages.ui import neighbours, nouns, results, runs, say, show, workspace
 
@@ -108,6 +108,8 @@ def panel(
             show.heading(margins.CARD)
         _facts(images, result, seen, number)
         _ways(images, result, number, among, prefix)
+        if run is not None and result is not None:
+            _elsewhere(run, result, number, prefix)
         neighbours.draw(
             run,
             images,
@@ -121,7 +123,7 @@ def panel(
         return
     subject = f"point {number}; data and run: {run.label}; {run.id}; {result.models} models of each kind"
     with right:
-        _margins(result, seen, f"{prefix}margins", subject, titled=wide)
+        _margins(result, seen, f"{prefix}margins", subject, convention, titled=wide)
     if below is not None:
         with below:
             left, right = st.columns([7, 5], gap="large")
@@ -131,6 +133,9 @@ def panel(
         _way(measured, seen, number, result.method, f"{prefix}way", subject)
 
 
+_NAMED = {"original": "Called before", "unlearned": "Called now", "oracle": "Called by oracles"}
+
+
 @dataclass(frozen=True)
 class _Seen:
     """What was measured of one method's ensembles at one point."""
@@ -138,11 +143,13 @@ class _Seen:
     margins: dict[str, np.ndarray]
     tests: onepoint.Measured
     right: dict[str, float]
+    answers: dict[str, np.ndarray]
 
 
 def _seen(result: results.Result, number: int, convention: str) -> _Seen:
     samples = result.margins(number, margins.ROLES)
-    return _Seen(samples, _measured(result, number, convention, samples), result.right(number))
+    tests = _measured(result, number, convention, samples)
+    return _Seen(samples, tests, result.right(number), result.answers(number))
 
 
 def _measured(
@@ -185,6 +192,9 @@ def _facts(images: Pictures | None, result: results.Result | None, seen: _Seen |
         if seen.right:
             shares = ", ".join(f"{role} {share:.0%}" for role, share in seen.right.items())
             rows.append(("Answer right", shares))
+        for role, named in _NAMED.items():
+            if role in seen.answers and images is not None:
+                rows.append((named, predictions.most(seen.answers[role], images.data.classes)))
     items = "".join(f"<dt>{say.escaped(k)}</dt><dd>{say.escaped(v)}</dd>" for k, v in rows)
     st.html(f'<div class="fs-picture" id="fs-point">{image}<dl>{items}</dl></div>')
     if images is not None and images.data.tabular and number < len(images):
@@ -220,7 +230,19 @@ def _ways(
                 st.switch_page(runs.FORGET_PAGE, query_params={"point": str(number), "do": doing})
 
 
-def _margins(result: results.Result, seen: _Seen, key: str, subject: str, *, titled: bool) -> None:
+def _elsewhere(run: RunRow, result: results.Result, number: int, prefix: str) -> None:
+    """Link to the pages that ask other questions of the same picture."""
+    about = {"run_id": run.id, "method": result.name, "point": str(number)}
+    tabular = nouns.tabular(str(run.recipe["dataset"].get("key")))
+    with st.container(horizontal=True, gap="small", key=f"{prefix}elsewhere"):
+        runs.link(runs.PREDICTIONS_PAGE, "What is it called?", **about)
+        if not tabular:
+            runs.link(runs.ATTENTION_PAGE, "Where do they look?", **about, attention_also=str(number))
+        if result.split_of(number) == "forget":
+            runs.link(runs.MISSING_PAGE, "When does it pass its target?", **about)
+
+
+def _margins(result: results.Result, seen: _Seen, key: str, subject: str, convention: str, *, titled: bool) -> None:
     if titled:
         show.heading(margins.CARD)
     table = margins.frame(**{role: seen.margins[role] for role in margins.ROLES})
@@ -228,6 +250,23 @@ def _margins(result: results.Result, seen: _Seen, key: str, subject: str, *, tit
     figure = partial(margins.figure, table, height=_TALL)
     show.chart(figure, key, alt="Margins of this picture under originals, unlearned networks and oracles")
     show.behind(margins.CARD, key, table, figure, subject=f"{subject}; method: {result.name}", meanings=margins.COLUMNS)
+    _number(result, seen, f"{key}-terms", f"{subject}; method: {result.name}", convention)
+
+
+def _number(result: results.Result, seen: _Seen, key: str, subject: str, convention: str) -> None:
+    """Offer to show the bins from which the point's KLOM is computed."""
+    with st.expander(f"Where KLOM {seen.tests.klom:.2f} comes from", key=key, on_change="rerun") as opened:
+        if not opened.open:
+            return
+        table = terms.frame(
+            oracle=seen.margins["oracle"],
+            unlearned=seen.margins["unlearned"],
+            convention=convention or result.convention,
+        )
+        figure = partial(terms.figure, table)
+        show.heading(terms.CARD)
+        show.chart(figure, f"{key}-chart", alt="Shares of networks per bin of margins, and what each adds to KLOM")
+        show.behind(terms.CARD, f"{key}-behind", table, figure, subject=subject, meanings=terms.COLUMNS)
 
 
 def _methods(

@@ -14,10 +14,10 @@ import streamlit as st
 from engine.cards import MethodFacts
 from engine.metrics.scores import Scores
 from engine.queue import ResultRow, RunRow
-from engine.records import EARLIER
+from engine.records import EARLIER, SPLITS, Recipe
 from engine.specs import WHOLE, Evaluation, ForgetSet
 from engine.store import Artefact, Part, StoreError, default_store
-from engine.views import enough, headline, trajectory
+from engine.views import course, enough, headline, missing, trajectory
 from pages.ui import say, workspace
 
 ROLES = ("original", "unlearned", "oracle", "floor")
@@ -127,6 +127,14 @@ class Result:
         """
         return {role: self._column(role, "margins", point) for role in roles}
 
+    def at(self, role: str, points: np.ndarray) -> np.ndarray:
+        """Return the margins of a role's networks at several points, (m, n).
+
+        Raises:
+            StoreError: they are gone from the store or damaged; in words.
+        """
+        return self._column(role, "margins", points)
+
     def right(self, point: int) -> dict[str, float]:
         """Return the share of networks that answer right on one point, for originals, unlearned networks and oracles.
 
@@ -134,6 +142,16 @@ class Result:
         """
         try:
             return {role: float(self._column(role, "correct", point).mean()) for role in ROLES[:3]}
+        except StoreError:
+            return {}
+
+    def answers(self, point: int) -> dict[str, np.ndarray]:
+        """Return the class that each network answers on one point (m,), for originals, unlearned networks and oracles.
+
+        Empty where the store does not hold the answers: runs from before they were kept.
+        """
+        try:
+            return {role: self._column(role, "predicted", point) for role in ROLES[:3]}
         except StoreError:
             return {}
 
@@ -150,6 +168,40 @@ class Result:
         way = trajectory.averaged(parts, point)
         return None if way is None else trajectory.Track(self.method, self.name, *way)
 
+    def way(self) -> missing.Way | None:
+        """Return how every followed point went along the method's run; None where it was not followed.
+
+        Raises:
+            StoreError: the parts are gone from the store or damaged; in words.
+        """
+        return _way(str(default_store()), self.run, self.method, self.models, self)
+
+    def frame_margins(self, columns: np.ndarray) -> np.ndarray | None:
+        """Return the margins of each network along the run, at columns of the followed points: (M, frames, n).
+
+        None for runs from before these were kept.
+
+        Raises:
+            StoreError: as :meth:`way`.
+        """
+        parts = self._parts("unlearned")
+        if not all("trajectory_margins.npy" in part.files for part in parts):
+            return None
+        return np.concatenate(
+            [np.asarray(part.array("trajectory_margins")[:, :, columns], np.float32) for part in parts]
+        )
+
+    def course(self, convention: str) -> pd.DataFrame:
+        """Return what a retrain is worth, stopped after each epoch, as :func:`engine.views.course.frame` does.
+
+        Empty where its networks kept no such margins: trained in shards, with early stopping, or before they were kept.
+
+        Raises:
+            StoreError: the margins are gone from the store or damaged; in words.
+            MetricError: too few sound models; in words.
+        """
+        return _course(str(default_store()), self.run, self.models, convention, self)
+
     def by_size(self, convention: str) -> pd.DataFrame:
         """Return KLOM and floor with fewer of the models, as :func:`engine.views.enough.frame` does.
 
@@ -158,6 +210,21 @@ class Result:
             MetricError: too few sound models; in words.
         """
         return _by_size(str(default_store()), self.run, self.method, self.models, convention, self)
+
+    def epochs(self) -> dict[str, np.ndarray]:
+        """Return how many epochs each network was trained for, (m,) by role; empty without early stopping.
+
+        Empty too where no part says so: networks in shards, and those from before this was stored.
+
+        Raises:
+            StoreError: the parts are gone from the store or damaged; in words.
+        """
+        by_role = {}
+        for role in ("original", "oracle", "floor"):
+            metas = [part.json("meta") for part in self._parts(role)]
+            if all("epochs" in meta for meta in metas):
+                by_role[role] = np.concatenate([np.array(meta["epochs"]) for meta in metas])  # (m,)
+        return by_role
 
     def _parts(self, role: str) -> list[Part]:
         artefact = self.spec.ensembles[role].artefact(workspace.store())
@@ -214,6 +281,51 @@ def _by_size(
     )
 
 
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _way(
+    store_path: str,  # noqa: ARG001 - part of the cache's key
+    run: str,  # noqa: ARG001
+    method: str,  # noqa: ARG001
+    models: int,  # noqa: ARG001
+    _result: Result,
+) -> missing.Way | None:
+    parts = _result._parts("unlearned")
+    points = np.array(parts[0].array("trajectory_points"))  # (n,)
+    if not len(points):
+        return None
+    return missing.Way.of(
+        _result.method,
+        _result.name,
+        parts=[part.array("trajectory") for part in parts],
+        models=[len(part.array("margins")) for part in parts],
+        seen=np.array(parts[0].array("trajectory_seen")),
+        points=points,
+        oracle=_result._column("oracle", "margins", points),
+    )
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _course(
+    store_path: str,  # noqa: ARG001 - part of the cache's key
+    run: str,  # noqa: ARG001
+    models: int,  # noqa: ARG001
+    convention: Any,
+    _result: Result,
+) -> pd.DataFrame:
+    parts = _result._parts("floor")
+    if not all("course.npy" in part.files for part in parts):
+        return course.empty()
+    points = np.array(parts[0].array("course_points"))  # (n,)
+    splits = {split: np.flatnonzero(np.isin(points, ids)) for split, ids in _result.points().items()}
+    return course.frame(
+        oracle=_result._column("oracle", "margins", points),
+        course=np.concatenate([np.array(part.array("course")) for part in parts]),
+        share=np.array(parts[0].array("course_share")),
+        splits={split: splits[split] for split in SPLITS},
+        convention=convention,
+    )
+
+
 def results(run: RunRow) -> list[Result]:
     """Return the newest result of each method of a run, in the order of its recipe."""
     rows = {row.method_id: row for row in _newest(str(default_store()), run.id, _changes(run))}
@@ -223,6 +335,29 @@ def results(run: RunRow) -> list[Result]:
         for method, name in say.method_names(workspace.words(), run.recipe).items()
         if method in rows
     ]
+
+
+def stopped(run: RunRow) -> str:
+    """Say after how many epochs a run's networks stopped, in a sentence; empty without early stopping.
+
+    Empty too where the store lost the parts: the figures beside it say so.
+    """
+    training = Recipe.from_json(run.recipe).training
+    if not training.patience:  # no part is read for the many runs without it
+        return ""
+    measured = results(run)
+    try:
+        by_role = measured[0].epochs() if measured else {}
+    except StoreError:
+        return ""
+    if not by_role:
+        return ""
+    names = {"original": "Training", "oracle": "that of oracles", "floor": "that of second oracles"}
+    words = [
+        f"{names[role]} stopped after {epochs.mean():.1f} epochs ({epochs.min()} to {epochs.max()})"
+        for role, epochs in by_role.items()
+    ]
+    return f"{', '.join(words)}; {training.epochs} were allowed."
 
 
 def table(measured: Sequence[Result]) -> pd.DataFrame:

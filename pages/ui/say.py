@@ -13,10 +13,10 @@ from engine import catalog
 from engine.cards import MethodFacts
 from engine.forget import make_selector
 from engine.knobs import BadSetting
-from engine.records import Recipe
+from engine.records import Choice, Recipe
 from pages.ui import workspace
 
-_UPLOAD = re.compile(r"\b([0-9a-f]{64})\.(?:zip|tar\.gz|tar\.xz|tar|csv)\b")
+_UPLOAD = re.compile(r"\b([0-9a-f]{64})(\.(?:zip|tar\.gz|tar\.xz|tar|csv))?\b")
 _PART = re.compile(r"(\d{5})-(\d{5})")
 _WORD = re.compile(r"[a-z][a-z0-9_]*(?:-[0-9a-f]{6})?")
 _MARKS = frozenset("\\`*_{}[]<>()#+-!|~$:^=")
@@ -90,15 +90,31 @@ def method_names(words: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[st
     """
     read = Recipe.from_json(recipe)
     named = {}
-    for method_id, choice in zip(read.methods_ids(), read.methods, strict=True):
-        name = card_name(words, "methods", choice.key)
-        twins = [other.settings for other in read.methods if other.key == choice.key]
+    names = [_called(words, choice, recipe) for choice in read.methods]
+    for method_id, choice, name in zip(read.methods_ids(), read.methods, names, strict=True):
+        twins = [
+            other.settings
+            for other, theirs in zip(read.methods, names, strict=True)
+            if (other.key, theirs) == (choice.key, name)
+        ]
         if len(twins) > 1:
             own = [f"{_label(words, choice.key, k)} {_short(v)}" for k, v in choice.settings.items()
                    if any(other.get(k) != v for other in twins)]  # fmt: skip
             name = ", ".join([name, *own]) if own else f"{name}, defaults"
         named[method_id] = name
     return named
+
+
+def _called(words: Mapping[str, Any], choice: Choice, recipe: Mapping[str, Any]) -> str:
+    """Return a method's name under these settings and this training: a part of a method is not called by the whole."""
+    entry = next((entry for entry in words["methods"] if entry["key"] == choice.key), {})
+    fields = {field["name"]: field["default"] for field in entry.get("fields", ())}
+    trained = {field["name"]: field["default"] for field in words["training"]} | dict(recipe.get("training", {}))
+    here = {"settings": {**fields, **choice.settings}, "training": trained}
+    for one in entry.get("called", ()):
+        if all(here[part].get(k) == v for part in here for k, v in one.get(part, {}).items()):
+            return str(one["name"])
+    return card_name(words, "methods", choice.key)
 
 
 def method_facts(words: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, MethodFacts]:
@@ -129,7 +145,9 @@ def named(text: str) -> str:
 
     def name(match: re.Match[str]) -> str:
         upload = workspace.shelf().upload(match[1])
-        return "the upload" if upload is None else upload.name
+        if upload is None:
+            return "the upload" if match[2] else match[0]
+        return upload.name
 
     return _UPLOAD.sub(name, text.replace(f"{workspace.store().uploads}/", ""))
 

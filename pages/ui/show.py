@@ -28,22 +28,33 @@ def heading(card: ViewCard) -> None:
     )
 
 
-def chart(draw: partial[go.Figure], key: str, *, on_click: Callable[[Any], None] | None = None, alt: str = "") -> None:
+def chart(
+    draw: partial[go.Figure],
+    key: str,
+    *,
+    on_click: Callable[[Any], None] | None = None,
+    on_choose: Callable[[list[Any]], None] | None = None,
+    alt: str = "",
+) -> None:
     """Draw the figure for the visitor's theme; ``on_click`` gets the custom data of a point that is clicked.
+
+    ``on_choose`` gets those of all points that are clicked or that a line is drawn round.
 
     ``draw`` is a view's ``figure`` with its table and options, wanting only colours: all visitors who look at the same
     share one, for plotly takes longer to build a figure than everything else on a page together.
     """
     colours = frame.colours()
     figure = _shared(_content(draw), colours.dark, draw)
-    if on_click is None:
+    if on_click is None and on_choose is None:
         st.plotly_chart(figure, theme=None, key=key, config=dict(CHART_CONFIG), alt=nouns.spoken(alt) or None)
         return
 
     def clicked() -> None:
-        points = st.session_state[key].selection.points
-        if points and points[0].get("customdata"):
-            on_click(points[0]["customdata"])
+        data = [point["customdata"] for point in st.session_state[key].selection.points if point.get("customdata")]
+        if data and on_click is not None:
+            on_click(data[0])
+        if data and on_choose is not None:
+            on_choose(data)
 
     st.plotly_chart(
         figure,
@@ -51,7 +62,7 @@ def chart(draw: partial[go.Figure], key: str, *, on_click: Callable[[Any], None]
         key=key,
         config=dict(CHART_CONFIG),
         on_select=clicked,
-        selection_mode="points",
+        selection_mode="points" if on_choose is None else ("points", "box", "lasso"),
         alt=nouns.spoken(alt) or None,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
 import uuid
@@ -18,11 +17,11 @@ import streamlit as st
 
 from engine import catalog, launch
 from engine.pictures import Pictures, find
-from engine.queue import ComputeRow, Queue, Shelf
+from engine.queue import ComputeRow, Queue, Shelf, access
+from engine.records import Choice
+from engine.specs import DataSpec
 from engine.store import Store, default_store
 
-_COOKIE = "forgetscope_visitor"
-_VISITOR = re.compile(r"[0-9a-f]{32}")
 _cookie = st.components.v2.component(
     "forgetscope_cookie",
     js="""
@@ -117,18 +116,18 @@ def shelf() -> Shelf:
 def visitor() -> str:
     """Return the visitor's id, 32 hex digits: from the browser's cookie, else a new one, stored by :func:`remember`.
 
-    It is not a secret: it decides the turn in the queue, the setup to open and the uploads to list.
+    It decides the turn in the queue, the setup to open, the uploads to list and the runs that may be seen or deleted,
+    so no page shows it.
     """
     if "visitor" not in st.session_state:
-        known = str(st.context.cookies.get(_COOKIE, ""))
-        st.session_state["visitor"] = known if _VISITOR.fullmatch(known) else uuid.uuid4().hex
+        st.session_state["visitor"] = access.visitor_of(st.context.cookies) or uuid.uuid4().hex
     return st.session_state["visitor"]
 
 
 def remember() -> None:
     """Keep the visitor's name in a cookie of this browser, for a year, for this address alone."""
-    if st.context.cookies.get(_COOKIE) != visitor():
-        _cookie(key="visitor-cookie", data={"name": _COOKIE, "value": visitor()})
+    if st.context.cookies.get(access.COOKIE) != visitor():
+        _cookie(key="visitor-cookie", data={"name": access.COOKIE, "value": visitor()})
 
 
 def session() -> str:
@@ -170,7 +169,7 @@ def _pictures(path: str, data_hash: str) -> Pictures | None:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _labels(path: str, data_hash: str, _dataset: Mapping[str, Any]) -> np.ndarray:  # noqa: ARG001
-    return np.array(_open(path).artefact("data", {"dataset": _dataset}).read("whole").array("labels"))
+    return np.array(DataSpec(Choice.from_json(_dataset, "dataset")).artefact(_open(path)).read("whole").array("labels"))
 
 
 @st.cache_data(max_entries=4, ttl=30, show_spinner=False)

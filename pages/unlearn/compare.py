@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,7 +15,7 @@ from engine.queue import RunRow
 from engine.theme import Look
 from engine.views import compare as view
 from engine.views import curves as curves_view
-from pages.ui import frame, runs, say, show, workspace
+from pages.ui import frame, results, runs, say, show, workspace
 from pages.ui.controls import switch
 from pages.unlearn import curves, parts
 
@@ -61,6 +62,9 @@ def _which(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
             if st.button("Curves", key=f"curves-{row.id}", type="tertiary"):
                 runs.show(row.id, runs.UNLEARN_PAGE)
             runs.link(runs.KLOM_PAGE, "KLOM", run_id=row.id)
+        stopped = results.stopped(row)
+        if stopped:
+            st.html(f'<p class="fs-small">{letters[row.id]}: {say.escaped(stopped)}</p>')
 
 
 def _differences(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
@@ -81,7 +85,7 @@ def _differences(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
 def differences(rows: Sequence[RunRow], letters: Mapping[str, str]) -> pd.DataFrame:
     """Return what differs, with names a reader knows instead of keys."""
     words = workspace.words()
-    table = view.differences({letters[row.id]: row.recipe for row in rows})
+    table = view.differences({letters[row.id]: runs.whole(row.recipe) for row in rows})
     labels = {
         (group, entry["key"], field["name"]): field["label"]
         for group in ("models", "forget", "methods", "datasets")
@@ -185,6 +189,7 @@ def _numbers(rows: Sequence[RunRow], letters: Mapping[str, str]) -> None:
     if table.empty:
         st.html('<p class="fs-small strong">None of them is measured yet.</p>')
         return
+    show.chart(partial(view.figure, table), "compare-bars", alt="A bar for each method of each run, per split.")
     with st.container(key="numbers"):
         st.dataframe(
             table,

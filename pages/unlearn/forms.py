@@ -11,10 +11,11 @@ import streamlit as st
 from engine import leakage
 from engine.claims import off_label
 from engine.records import digest
-from pages.ui import draft, knobs, say, workspace
-from pages.unlearn import misfits, sweep_form
+from pages.ui import draft, knobs, runs, say, workspace
+from pages.unlearn import misfits, presets, sweep_form, tune
 
 _ROWS, _SEEN, _LATEST = "method-rows", "method-rows-of", "method-latest"
+_PICK, _DRAWN = "method-pick", "method-pick-drawn"
 _COLUMNS = 3
 _VARIANTS = 4
 """Variants of one method that have a form each; more share a card."""
@@ -30,15 +31,16 @@ def form() -> list[dict[str, Any]]:
     latest: dict[int, dict[str, Any]] = {}
     st.session_state[_LATEST] = latest
     cards = _cards(rows)
-    for start in range(0, len(cards), 2):
-        for place, card in zip(st.columns(2, gap="large"), cards[start : start + 2], strict=False):
-            with place:
-                if len(card) == 1:
-                    latest[card[0]["id"]] = _method(entries[card[0]["key"]], card[0])
-                else:
-                    latest |= {row["id"]: row["values"] for row in card}
-                    _sweep(entries[card[0]["key"]], card)
-            methods += [{"key": row["key"], **latest[row["id"]]} for row in card]
+    with st.container(key="cards"):
+        for start in range(0, len(cards), 2):
+            for place, card in zip(st.columns(2, gap="large"), cards[start : start + 2], strict=False):
+                with place:
+                    if len(card) == 1:
+                        latest[card[0]["id"]] = _method(entries[card[0]["key"]], card[0])
+                    else:
+                        latest |= {row["id"]: row["values"] for row in card}
+                        _sweep(entries[card[0]["key"]], card)
+                methods += [{"key": row["key"], **latest[row["id"]]} for row in card]
     if methods != draft.current()["methods"]:
         draft.update(methods=methods)
     st.session_state[_SEEN] = digest(methods)
@@ -60,7 +62,7 @@ def _sweep(entry: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
     def keep(count: int) -> None:
         here = [row["id"] for row in rows[count:]]
         _changed([row for row in st.session_state[_ROWS] if row["id"] not in here])
-        st.session_state[_pick_key()] = list(dict.fromkeys(r["key"] for r in st.session_state[_ROWS]))
+        _pick_anew()
 
     with st.container(key=f"card-sweep-{rows[0]['id']}", gap="xsmall"):
         sweep_form.many(entry, [row["values"] for row in rows])
@@ -88,12 +90,11 @@ def _rows(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
     A row's values are what its widgets began with: a new id gives new widgets.
     """
     methods = [dict(method) for method in draft.current()["methods"] if method.get("key") in entries]
-    rows = st.session_state.get(_ROWS)
-    if rows is None or _pick_key() not in st.session_state or st.session_state.get(_SEEN) != digest(methods):
+    rows, left = st.session_state.get(_ROWS), st.session_state.get(_DRAWN) not in st.session_state
+    if rows is None or left or st.session_state.get(_SEEN) != digest(methods):
         rows = [_row(method["key"], knobs.known(entries[method["key"]]["fields"], method)) for method in methods]
         st.session_state[_ROWS] = rows
-        st.session_state["method-pick"] = st.session_state.get("method-pick", 0) + 1
-        st.session_state[_pick_key()] = list(dict.fromkeys(row["key"] for row in rows))
+        _pick_anew()
     return rows
 
 
@@ -102,8 +103,14 @@ def _row(key: str, values: Mapping[str, Any], *, advanced: bool = False) -> dict
     return {"id": st.session_state["method-id"], "key": key, "values": dict(values), "advanced": advanced}
 
 
-def _pick_key() -> str:
-    return f"methods-{st.session_state.get('method-pick', 0)}"
+def _pick_anew() -> None:
+    """Have the picker begin with the methods of the rows.
+
+    It is a new widget then: a browser that is still loading can miss a value that is set on an old one, and would
+    send back an empty choice as if every method had been taken away.
+    """
+    number = st.session_state.get(_PICK, (0, []))[0] + 1
+    st.session_state[_PICK] = number, list(dict.fromkeys(row["key"] for row in st.session_state[_ROWS]))
 
 
 def _changed(rows: list[dict[str, Any]]) -> None:
@@ -116,11 +123,14 @@ def _changed(rows: list[dict[str, Any]]) -> None:
 
 
 def _picker(entries: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
+    number, first = st.session_state[_PICK]
+    key = f"methods-{number}"
+
     def picked() -> None:
-        chosen = list(st.session_state[_pick_key()])
+        chosen = list(st.session_state[key])
         chosen_rows = [row for row in st.session_state[_ROWS] if row["key"] in chosen]
         known = {row["key"] for row in chosen_rows}
-        chosen_rows += [_row(key, knobs.known(entries[key]["fields"], {})) for key in chosen if key not in known]
+        chosen_rows += [_row(key, presets.fitting(entries[key])) for key in chosen if key not in known]
         order = list(entries)
         _changed(sorted(chosen_rows, key=lambda row: order.index(row["key"])))
 
@@ -130,17 +140,21 @@ def _picker(entries: Mapping[str, Any], rows: list[dict[str, Any]]) -> None:
             list(entries),
             selection_mode="multi",
             format_func=lambda key: entries[key]["card"]["name"],
-            key=_pick_key(),
+            default=first,
+            key=key,
             on_change=picked,
             label_visibility="collapsed",
             wrap=True,
         )
+        st.session_state[_DRAWN] = key
         _copy()
     setup = draft.current()
-    misfits.wait(setup)
-    misfits.others(entries, {row["key"] for row in rows}, setup)
-    if not rows:
-        st.html('<p class="fs-lead">Pick one or more methods: each becomes a line in the same picture.</p>')
+    # What comes and goes has a container that stays, so that a press below it meets the same button afterwards.
+    with st.container(key="misfits", gap="xsmall"):
+        misfits.wait(setup)
+        misfits.others(entries, {row["key"] for row in rows}, setup)
+        if not rows:
+            st.html('<p class="fs-lead">Pick one or more methods: each becomes a line in the same picture.</p>')
 
 
 def _method(entry: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,13 +173,20 @@ def _method(entry: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
         values = knobs.form(
             fields, f"m{row['id']}", advanced=row["advanced"], columns=_COLUMNS, defaults=row["values"], linked=False
         )
-        _leak(card, values)
+        presets.draw(entry, values, row["id"], lambda settings: _replaced(row, settings))
+        _leak(card, values, row)
         hidden = [f for f in fields if f["advanced"] and not row["advanced"] and values[f["name"]] != f["default"]]
         if hidden:
             settings = ", ".join(f"{f['label']} {values[f['name']]}" for f in hidden)
             st.html(f'<p class="fs-small strong">Also changed: {say.escaped(settings)}</p>')
         _acts(entry, row, changed=any(values[f["name"]] != f["default"] for f in fields))
     return values
+
+
+def _replaced(row: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Give a row other settings, and with them new widgets."""
+    new = _row(row["key"], settings, advanced=row["advanced"])
+    _changed([new if other["id"] == row["id"] else other for other in st.session_state[_ROWS]])
 
 
 def _doubt(card: Mapping[str, Any]) -> None:
@@ -175,10 +196,21 @@ def _doubt(card: Mapping[str, Any]) -> None:
         st.html(f'<p class="fs-small"><span class="fs-dot bad"></span>{say.escaped(sentence)}</p>')
 
 
-def _leak(card: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Draw which training pictures a learned unlearner has itself seen."""
-    if "lesson" in card["reads"]:
-        st.html(f'<p class="fs-small">{say.escaped(leakage.warning(values))}</p>')
+def _leak(card: Mapping[str, Any], values: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """Draw which training pictures a learned unlearner has itself seen, and offer one that has not seen them."""
+    if "lesson" not in card["reads"]:
+        return
+    st.html(f'<p class="fs-small">{say.escaped(leakage.warning(values))}</p>')
+    if not values["fresh"]:
+        st.button(
+            "Learn it again without them",
+            key=f"fresh-{row['id']}",
+            type="tertiary",
+            on_click=_replaced,
+            args=(row, {**values, "fresh": True}),
+            help="The unlearner is then learned from what is left, once for this request. The price below says what "
+            "that takes.",
+        )
 
 
 def _acts(entry: Mapping[str, Any], row: Mapping[str, Any], *, changed: bool) -> None:
@@ -189,7 +221,7 @@ def _acts(entry: Mapping[str, Any], row: Mapping[str, Any], *, changed: bool) ->
         place = next((i for i, other in enumerate(rows) if other["id"] == number), None)
         if place is not None:
             _changed([*rows[:place], *new, *rows[place + 1 :]])
-        st.session_state[_pick_key()] = list(dict.fromkeys(r["key"] for r in st.session_state[_ROWS]))
+        _pick_anew()
 
     def values() -> dict[str, Any]:
         return dict(st.session_state[_LATEST].get(number, row["values"]))
@@ -218,6 +250,8 @@ def _acts(entry: Mapping[str, Any], row: Mapping[str, Any], *, changed: bool) ->
             hint = "The same method again, to run with other settings beside it."
             st.button("Add a variant", key=f"variant-{number}", type="tertiary", on_click=variant, help=hint)
             sweep_form.popover(entry, number, sweep)
+        if entry["tuned"]:
+            tune.popover(entry, number, values(), lambda settings: _replaced(row, settings))
         if changed:
             st.button("Reset", key=f"reset-{number}", type="tertiary", on_click=reset, help="Back to the defaults.")
         st.button("Remove", key=f"remove-{number}", type="tertiary", on_click=remove)
@@ -225,7 +259,7 @@ def _acts(entry: Mapping[str, Any], row: Mapping[str, Any], *, changed: bool) ->
 
 def _copy() -> None:
     """Offer the methods and settings of another run."""
-    others = workspace.queue().runs(limit=50)
+    others = runs.listed(50)
     if not others:
         return
     with st.popover("Copy from a run", key="copy", on_change="rerun") as menu:

@@ -316,11 +316,13 @@ def setting_up(*, missing: bool) -> None:
         with st.container(horizontal=True, vertical_alignment="center", width="content", gap="small"):
             st.page_link(runs.START_PAGE, label="Change data, model, ensemble")
             runs.link(runs.FORGET_PAGE, "Change the forget set")
-    if missing:
-        st.html('<p class="fs-small strong">This link names a run that is not in this store. It may be deleted.</p>')
-    own = [row for row in workspace.queue().unfinished() if row.session == workspace.visitor()]
-    if own:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="own-run"):
-            st.markdown(f"**{say.plain(own[-1].label)}** · {turn(own[-1]) or live.headline(own[-1])}", width="content")
-            if st.button("Watch", key="watch"):
-                runs.show(own[-1].id, runs.UNLEARN_PAGE)
+    with st.container(key="setup-notes", gap="xsmall"):
+        if missing:
+            st.html(f'<p class="fs-small strong">{runs.GONE}</p>')
+        own = [row for row in workspace.queue().unfinished() if row.session == workspace.visitor()]
+        if own:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small", key="own-run"):
+                state = turn(own[-1]) or live.headline(own[-1])
+                st.markdown(f"**{say.plain(own[-1].label)}** · {state}", width="content")
+                if st.button("Watch", key="watch"):
+                    runs.show(own[-1].id, runs.UNLEARN_PAGE)

@@ -24,7 +24,7 @@ _WORDS = {"queued": "waiting"}
 
 def table() -> None:
     """Show the runs, this data set's first, newest first; choose one to open or annotate, two to five to compare."""
-    rows = workspace.queue().runs(limit=_LISTED)
+    rows = runs.listed(_LISTED)
     st.html('<p class="fs-step">Runs</p>')
     if not rows:
         st.html('<p class="fs-lead">None yet. Press Run above: it stays here with its curves, to tag and compare.</p>')
@@ -151,7 +151,7 @@ def _best(store_path: str, run_id: str, status: str, _row: RunRow) -> dict[str, 
     metric = headline()
     scores = {row.method_id: Scores.from_json(row.payload["scores"]) for row in workspace.queue().results(run_id)}
     values = {method: one.value(metric, "forget") for method, one in scores.items()}
-    known = {method: value for method, value in values.items() if value is not None}
+    known = {method: value for method, value in values.items() if value is not None and not scores[method].broken}
     ways = curves.ways(parts.measured(_row)[0])
     if not known and ways.empty:
         return {}

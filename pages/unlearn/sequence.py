@@ -51,7 +51,8 @@ def draw(run: RunRow, where: Place | None) -> None:
     if where is None:
         return
     waiting = any(other is not None and not other.over for other in where.runs)
-    st.fragment(run_every=EVERY if waiting else None)(_draw)(run.id)
+    with st.container(key="requests-place"):
+        st.fragment(run_every=EVERY if waiting else None)(_draw)(run.id)
 
 
 def _draw(run_id: str) -> None:

@@ -50,7 +50,7 @@ def popover(entry: Mapping[str, Any], number: int, add: Callable[[list[dict[str,
             st.html(f'<p class="fs-small"><span class="fs-dot bad"></span>{say.escaped(say.sentence(str(error)))}</p>')
             return
         st.button(
-            f"Run {say.count(len(settings), 'setting')} instead of this one",
+            f"Use {'this setting' if len(settings) == 1 else f'these {len(settings):,} settings'}",
             key=f"sweep-go-{number}",
             type="primary",
             on_click=add,

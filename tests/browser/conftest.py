@@ -26,7 +26,7 @@ FLAGS = (
 )
 
 
-PATIENCE = 200.0
+PATIENCE = 400.0
 """Seconds to wait for any state: far more than an idle machine needs, for a machine with ten times its load."""
 
 
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items) -> None:
     """Let a browser test wait for several states, each with all patience, before it counts as stuck."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.timeout(1500))
 
 
 def chromium() -> str | None:
@@ -118,6 +118,21 @@ def open_tab(context) -> object:
     return tab
 
 
+def settled(page) -> None:
+    """Wait until the page's script has ended and nothing that it did not draw again is left of the run before."""
+    page.wait_for_function(
+        """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === "notRunning"
+          && !document.querySelector('[data-stale="true"]')"""
+    )
+
+
+def fits(page) -> bool:
+    """Return whether nothing sticks out to the right."""
+    return page.evaluate(
+        "document.querySelector('.stMain').scrollWidth <= document.querySelector('.stMain').clientWidth"
+    )
+
+
 def choose(box, option) -> None:
     """Choose ``option`` from the list that a click on ``box`` opens; a page that is still busy closes it again."""
     from playwright.sync_api import TimeoutError as NotYet
@@ -131,6 +146,22 @@ def choose(box, option) -> None:
         return False
 
     until(chosen, "the option is chosen")
+
+
+def press(button, leads_to) -> None:
+    """Press ``button`` until ``leads_to`` is there: a page that runs again under a press can lose it."""
+    from playwright.sync_api import TimeoutError as NotYet
+
+    def there() -> bool:
+        with contextlib.suppress(NotYet):
+            if button.is_visible():
+                button.click(timeout=5000)
+        with contextlib.suppress(NotYet):
+            leads_to.wait_for(timeout=20_000)
+            return True
+        return False
+
+    until(there, "the press leads somewhere")
 
 
 @pytest.fixture(scope="session")

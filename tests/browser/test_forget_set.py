@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from conftest import choose, open_tab
+from conftest import choose, open_tab, settled
 from PIL import Image
 
 from engine.queue import Shelf
@@ -136,6 +136,7 @@ def test_a_lasso_a_near_duplicate_a_name_and_a_link(page, server, link, browser)
     warning.wait_for(state="detached")
 
     # A name, and a reload.
+    settled(page)
     page.get_by_placeholder("Name this set").fill("One side")
     page.get_by_placeholder("Name this set").press("Enter")
     page.locator(".st-key-save button:not([disabled])").click()

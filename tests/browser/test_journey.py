@@ -4,7 +4,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from conftest import open_tab, until
+from conftest import open_tab, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.alone]
 
@@ -47,6 +47,7 @@ def test_from_the_demo_to_one_point_with_a_reload_in_the_middle(page, server):
     assert not server.queue.run(run).over, "the reload came in the middle"
 
     page.locator(".st-key-live").wait_for(state="detached", timeout=900_000)
+    settled(page)
     page.get_by_text("100 models of each kind.").wait_for()
     assert server.queue.run(run).status == "done"
     assert query(page)["point"] == point, "the picture filled in and the point stayed"

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from conftest import Server, open_tab, until
+from conftest import Server, fits, open_tab, until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pages"))
 
@@ -29,13 +29,6 @@ def shown(browser, tmp_path_factory):
 
 def query(page):
     return {key: values[0] for key, values in parse_qs(urlsplit(page.url).query).items()}
-
-
-def fits(page):
-    """Whether nothing sticks out to the right."""
-    return page.evaluate(
-        "document.querySelector('.stMain').scrollWidth <= document.querySelector('.stMain').clientWidth"
-    )
 
 
 def test_two_methods_a_click_shows_the_picture_and_the_link_shows_the_same(page, shown, browser):
@@ -136,3 +129,24 @@ def test_the_inspector_opens_over_a_page_walks_with_the_url_and_closes_with_esca
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
     page.wait_for_function("!location.search.includes('point=')")
+
+
+def test_the_ways_of_pictures_fit_every_width_and_the_subject_goes_along(page, shown):
+    server, run = shown
+    page.goto(f"{server.url}/missing?run={run}&method=SCRUB")
+    chart = page.locator(".st-key-missing-missing .js-plotly-plot .scatterlayer .trace").first
+    chart.wait_for(state="attached")
+    page.locator(".st-key-moment-margins .js-plotly-plot").first.wait_for()
+    for width in (1440, 900, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        until(lambda: fits(page), f"nothing sticks out at {width}")
+    page.emulate_media(color_scheme="dark")
+    chart.wait_for(state="attached")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.get_by_role("button", name="Next").first.click()
+    page.wait_for_url(re.compile(r"point=\d+"))
+    page.get_by_role("button", name="Look closer").click()
+    page.get_by_test_id("stTopNavDropdownLink").filter(has_text="Layers").click()
+    page.get_by_role("heading", name="Layers").wait_for()
+    page.wait_for_url(re.compile(f"run={run}"))
+    assert page.get_by_role("radio", name="SCRUB").is_checked(), "the method goes along"

@@ -4,7 +4,7 @@ import random
 import re
 
 import pytest
-from conftest import choose
+from conftest import choose, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.alone]
 
@@ -25,6 +25,7 @@ def test_a_csv_is_brought_its_target_picked_run_and_a_row_read(page, server):
     page.get_by_text("Bring your own data").click()
     field = page.locator(".st-key-bring input[type=file]").first
     field.wait_for(state="attached")
+    settled(page)
     field.set_input_files([{"name": "people.csv", "mimeType": "text/csv", "buffer": people()}])
     preview = page.locator(".fs-first")
     preview.get_by_text("=1+1", exact=True).first.wait_for()

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from conftest import until
+from conftest import press, settled, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.alone]
 
@@ -37,15 +37,17 @@ def test_two_requests_run_after_one_press_and_fill_one_picture(page, server):
     server.queue.remember(f"draft:{DRAFT}", {"setup": SETUP, "at": time.time()})
     page.goto(f"{server.url}/unlearn?draft={DRAFT}")
     page.get_by_text("random 40", exact=True).wait_for()
-    page.locator(".st-key-run-own button:enabled").click()
-    page.get_by_text("Request 1 of 2:").wait_for()
+    settled(page)
+    press(page.locator(".st-key-run-own button:enabled"), page.get_by_text("Request 1 of 2:"))
 
     def both():
         rows = server.queue.runs(limit=2)
         return len(rows) == 2 and all(row.status == "done" for row in rows)
 
     until(both, "both requests are done")
-    page.locator(".st-key-requests-part .js-plotly-plot").wait_for()
+    page.get_by_text("Request 1 of 2:").wait_for()
+    settled(page)
+    page.locator(".st-key-requests-part .js-plotly-plot").first.wait_for()
     until(lambda: drawn(page) == (8, 2), "two lines in each of four panels, over both requests")
     page.get_by_role("link", name="2. random 40").click()
     page.get_by_text("Request 2 of 2:").wait_for()

@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import open_tab, until
+from conftest import open_tab, settled, until
 from PIL import Image
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.alone]
@@ -46,6 +46,7 @@ def drop(page, name, data, *, place=0):
     unfold(page)
     field = page.locator(".st-key-bring input[type=file]").nth(place)
     field.wait_for(state="attached")
+    settled(page)
     field.set_input_files([{"name": name, "mimeType": "application/zip", "buffer": data}])
 
 

@@ -1,17 +1,12 @@
 """`analyse` from a shell: runs the recipe if need be, prints the view's table, writes the arrays."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.cli import main
-from engine.store import Store
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--models", "4", "--chunk", "2", "--epochs", "1", "--model", "mlp:hidden=8", "--strategy", "stacked")
 
 
@@ -23,17 +18,14 @@ def recipe(tmp_path, capsys):
     return path
 
 
-def shell(*arguments):
-    """Run a command in a process of its own, as the compute process that it starts must outlive it."""
-    line = [sys.executable, "-m", "engine", *map(str, arguments)]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.alone
-def test_an_analysis_is_measured_printed_and_written(recipe, tmp_path):
-    store = Store.open(tmp_path / "store")
+def test_an_analysis_is_measured_printed_and_written(recipe, tmp_path, serving, command):
+    def shell(*arguments):
+        said = command(*arguments)
+        assert said.status == 0, said.err
+        return said.out
+
+    store = serving
     file = tmp_path / "arrays.npz"
     line = ["analyse", recipe, "--store", store.path, "--method", "gradient_ascent"]
     line += ["--analysis", "membership:fpr=0.1"]

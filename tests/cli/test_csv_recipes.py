@@ -24,7 +24,8 @@ def test_a_table_wants_its_target_and_says_which_columns_there_are(tmp_path, cap
     assert main(["recipe", "--dataset", str(path)]) == 2
     assert "people.csv:target=NAME (columns: age, job, income)" in capsys.readouterr().err
     assert main(["recipe", "--dataset", f"{path}:target=income"]) == 0
-    assert json.loads(capsys.readouterr().out)["dataset"] == {"key": "csv", "path": str(path), "target": "income"}
+    printed = json.loads(capsys.readouterr().out)["dataset"]
+    assert printed == {"key": "csv", "per_class": 0, "path": str(path), "target": "income"}
     assert main(["recipe", "--dataset", str(tmp_path / "gone.csv")]) == 2
     assert "there is no such file" in capsys.readouterr().err
 

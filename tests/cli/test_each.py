@@ -46,7 +46,7 @@ def path(command, tmp_path):
 def test_then_adds_requests_in_order(path):
     found = json.loads(path.read_text())
     assert [one["classes"] for one in found["before"]] == ["3", "5"]
-    assert found["forget"] == {"key": "random", "n": 9}
+    assert found["forget"] == {"key": "random", "n": 9, "percent": 0.0}
 
 
 def test_the_same_pictures_twice_are_refused(refused):

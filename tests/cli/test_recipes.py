@@ -40,14 +40,14 @@ def test_a_bare_recipe_has_every_default_filled_in(command):
     found = made(command)
     assert Recipe.from_json(found).to_json() == found
     assert resolve(Recipe.from_json(found)).recipe.to_json() == found, "nothing is left to fill in"
-    assert found["dataset"] == {"key": "digits"}
+    assert found["dataset"] == {"key": "digits", "per_class": 0, "flipped": 0.0}
     assert found["model"]["key"] == "mlp"
-    assert found["forget"] == {"key": "random", "n": 50}
+    assert found["forget"] == {"key": "random", "n": 50, "percent": 0.0}
     assert found["ensemble"]["models"] == 100
     assert found["seed"] == 0
     assert [m["key"] for m in found["methods"]] == [
         *("do_nothing", "gradient_descent", "gradient_ascent", "neg_grad_plus"),
-        *("scrub", "oracle_matching", "partial_retrain"),
+        *("scrub", "oracle_matching"),
     ]
 
 
@@ -112,9 +112,14 @@ def test_a_file_of_indices_is_read_into_the_recipe(command, tmp_path):
 def test_a_path_becomes_a_folder_of_pictures(command, tmp_path, monkeypatch):
     (tmp_path / "digits").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert made(command, "--dataset", "digits")["dataset"] == {"key": "digits"}, "a key is a key"
+    digits = {"key": "digits", "per_class": 0, "flipped": 0.0}
+    assert made(command, "--dataset", "digits")["dataset"] == digits, "a key is a key"
     for text in ("./digits", str(tmp_path / "digits")):
-        assert made(command, "--dataset", text)["dataset"] == {"key": "folder", "path": str(tmp_path / "digits")}
+        assert made(command, "--dataset", text)["dataset"] == {
+            "key": "folder",
+            "per_class": 0,
+            "path": str(tmp_path / "digits"),
+        }
 
 
 def test_a_recipe_is_read_from_a_file_and_from_standard_input(command, tmp_path, monkeypatch):
@@ -177,3 +182,16 @@ def test_values_keep_their_kind():
     ]  # fmt: skip
     with pytest.raises(BadSetting, match="is not a setting"):
         recipes.choice("scrub:=3", "--methods")
+
+
+def test_a_preset_is_written_out_and_settings_behind_it_win(command):
+    plain = json.loads(command("recipe", "--methods", "scrub@paper:epochs=4").out)["methods"][0]
+    assert plain["optimizer"] == "sgd"
+    assert plain["temperature"] == 4.0
+    assert plain["epochs"] == 4
+    spelled = ":".join(f"{k}={v}" for k, v in plain.items() if k != "key" and v != "")
+    assert json.loads(command("recipe", "--methods", f"scrub:{spelled}").out)["methods"][0] == plain
+    refused = command("recipe", "--methods", "scrub@best")
+    assert refused.status == 2
+    assert "scrub@paper" in refused.err
+    assert "Traceback" not in refused.err

@@ -94,7 +94,7 @@ def test_ctrl_c_stops_the_run_and_exits_with_130(shell, store, recipe):
 
 
 def test_a_compute_process_that_dies_is_replaced_and_the_run_ends_well(shell, store, recipe):
-    process = shell(recipe("--epochs", "30"), "--json")
+    process = shell(recipe("--epochs", "12"), "--json")
     queue = Queue(store.queue_path)
     (row,) = until(lambda: [r for r in queue.unfinished() if r.status == "running"], "the run to begin")
     first = queue.compute().pid
@@ -122,7 +122,7 @@ def test_a_run_that_fails_or_is_cancelled_exits_with_1_and_one_plain_line(shell,
 
 
 def test_a_method_that_diverges_is_named_and_the_others_are_measured(shell, recipe):
-    process = shell(recipe("--methods", "gradient_ascent:lr=1.0:epochs=100,do_nothing"), "--json")
+    process = shell(recipe("--methods", "gradient_ascent:lr=1.0:epochs=100:ceiling=0,do_nothing"), "--json")
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))

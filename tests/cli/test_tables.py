@@ -1,5 +1,6 @@
 """Results of a run as JSON and as tables."""
 
+import dataclasses
 import json
 import re
 
@@ -8,11 +9,14 @@ from measured import scores
 
 from engine.cli import tables
 from engine.demo import demo_recipe
+from engine.experiment import as_choice, resolve
 from engine.queue import Queue
 from engine.records import SPLITS
 from engine.store import Store
 
 RECIPE = demo_recipe()
+RECIPE = dataclasses.replace(RECIPE, methods=tuple(as_choice(method) for method in resolve(RECIPE).methods))
+"""With every setting, as a form submits it."""
 IDS = RECIPE.methods_ids()
 
 
@@ -49,6 +53,14 @@ def summary(queue):
     return of
 
 
+EXTRA = ("klom_p85", "klom_p99", "klom_average")
+NONE = {
+    **{f"{key}{part}": None for key in EXTRA[:2] for part in ("", "_low", "_high", "_floor")},
+    "klom_average": None,
+    "klom_average_floor": None,
+}
+
+
 def test_one_entry_per_method_and_split_in_the_recipe_s_order(summary):
     found = summary({"scrub": rows(), IDS[-1]: rows(), "do_nothing": rows()})
     assert [(r["method"], r["split"]) for r in found["results"]] == [
@@ -58,11 +70,13 @@ def test_one_entry_per_method_and_split_in_the_recipe_s_order(summary):
         "method": "do_nothing", "split": "forget", "models": 100, "warnings": [], "klom_p95": 2.0, "klom_p95_low": 1.5,
         "klom_p95_high": 2.5, "klom_p95_floor": 0.6, "klom_mean": 1.0, "klom_mean_low": None, "klom_mean_high": None,
         "klom_mean_floor": 0.3, "klom_median": 0.9, "klom_median_low": None, "klom_median_high": None,
-        "klom_median_floor": None, "accuracy": 0.97, "accuracy_oracle": 0.96, "accuracy_original": None,
+        "klom_median_floor": None, "broken": 0, **NONE, "accuracy": 0.97, "accuracy_oracle": 0.96,
+        "accuracy_original": None,
         "accuracy_gap": 1.0, "accuracy_gap_floor": None, "tow": 0.875, "tow_floor": 0.99, "seconds": 3.25,
         "compute": 0.125,
     }  # fmt: skip
     floor = {"klom_p95": 0.6, "klom_mean": 0.3, "klom_median": None, "accuracy_gap": None, "tow": 0.99}
+    floor |= dict.fromkeys(EXTRA)
     assert found["floor"] == dict.fromkeys(SPLITS, floor)
     assert (found["device"], found["models"], found["convention"]) == ("cpu", 100, "paper")
     assert found["recipe"] == RECIPE.to_json()

@@ -41,9 +41,16 @@ def test_mean_and_deviation_are_of_the_scaled_training_pictures(digits):
 
 
 def test_registry_holds_every_data_set_in_order():
-    assert list(datasets())[:5] == ["digits", "folder", "breast_cancer", "wine", "iris"]
+    assert list(datasets())[:7] == ["digits", "fashion", "glyphs", "folder", "breast_cancer", "wine", "iris"]
     needs = {key: kind.needs for key, kind in datasets().items()}
-    assert [key for key, need in needs.items() if need == ""] == ["digits", "breast_cancer", "wine", "iris"]
+    assert [key for key, need in needs.items() if need == ""] == [
+        "digits",
+        "fashion",
+        "glyphs",
+        "breast_cancer",
+        "wine",
+        "iris",
+    ]
     assert [key for key, need in needs.items() if need == "network"][:5] == [
         *("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"),
     ]

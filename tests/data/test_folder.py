@@ -106,7 +106,7 @@ def test_classes_are_sorted_and_numbers_by_value(tmp_path):
         ({**classes(2, prefix="test/")}, "a test folder but no train folder"),
         ({**classes(2, prefix="train/"), **classes(2, names=("cat",))}, "cat lies beside train"),
         ({**classes(2, prefix="train/"), **classes(1, names=("owl",), prefix="test/")}, "class owl has test pictures"),
-        (classes(5, names=("cat",)), "at least two classes"),
+        (classes(5, names=("cat",)), "of one class, 'cat'; a classifier needs at least two"),
         (classes(1), "too few pictures"),
     ],
 )

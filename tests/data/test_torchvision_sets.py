@@ -12,8 +12,9 @@ from picture_files import quiet, write_tar
 from scipy.io import savemat
 
 from engine.data import datasets
-from engine.data._downloaded import read_idx, torchvision_utils
+from engine.data._downloaded import torchvision_utils
 from engine.data.base import DataError
+from engine.data.idx import read_idx
 from engine.data.torchvision_sets import Cifar10, Cifar100, FashionMnist, Mnist, Svhn
 
 RNG = np.random.default_rng(0)

@@ -86,7 +86,10 @@ def task(
 def lesson(of: Net, method: object, ids: tuple[int, ...]) -> Lesson:
     """What a learned unlearner is given for originals with seed 0: a real one, of pictures made like these."""
     source = data(side=of.shape[1], channels=of.shape[0], classes=of.classes)
-    return learn(of, images(source), training(), method, seed=0, ids=ids)
+    everything = images(source)
+    retain = torch.tensor(sorted(set(range(len(everything))) - set(FORGET.tolist())))
+    left = everything.take(retain) if getattr(method, "fresh", False) else everything
+    return learn(of, left, training(), method, seed=0, ids=ids, size=len(everything))
 
 
 def sharded(of: Net, recipe: Training) -> Net:

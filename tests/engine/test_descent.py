@@ -134,7 +134,7 @@ def test_one_models_nan_stays_its_own(strategy):
 
 
 def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(ValueError, match="unknown optimizer 'lion': sgd or adam"):
+    with pytest.raises(ValueError, match="unknown optimizer 'lion': sgd, adam or signsgd"):
         Stepper(start(), total=1, lr=0.1, optimizer="lion")
 
 

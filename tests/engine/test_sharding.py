@@ -328,7 +328,7 @@ def test_the_price_of_a_training_counts_what_is_stored_after_every_slice():
         return [scope.training(role, (0, 10)) for role in ("original", "oracle")]
 
     whole, halves, sliced = jobs(), jobs(shards=2), jobs(shards=2, slices=4)
-    assert halves[0].bytes == whole[0].bytes == 10 * (4 * 1000 + 5 * 120)
+    assert halves[0].bytes == whole[0].bytes == 10 * (4 * 1000 + 7 * 120)
     assert sliced[0].bytes - halves[0].bytes == 10 * 3 * 4 * 1000, "originals are stored after every slice"
     assert sliced[1].bytes == halves[1].bytes, "oracles are not"
     # A pass is one of the whole network: twice as dear with two networks, and half as many of them.

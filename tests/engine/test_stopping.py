@@ -72,6 +72,8 @@ def test_a_model_stops_when_its_own_loss_stops_falling_and_keeps_its_best_weight
     assert found[-1].cost == pytest.approx(3 * 36 * done + 12 * done)
     assert found[-1].seen == int(36 * done)
     assert found[-1].losses["loss"].shape == (4,)
+    assert found[-1].epochs.tolist() == epochs
+    assert all(snapshot.epochs is None for snapshot in found[:-1])
 
 
 def test_a_model_becomes_the_same_in_any_company():
@@ -129,6 +131,7 @@ def test_masks_stop_early_too():
     assert found[-1].step == found[-1].total < found[0].total
     for m, number in enumerate([4, 5, 6]):
         alone = list(snapshots(recipe, [number], subset=mask[m].nonzero()[:, 0]))[-1]
+        assert found[-1].epochs[m] == alone.epochs[0], "each model's own, in the order that was asked for"
         assert small.close(found[-1].ensemble[m : m + 1], alone.ensemble, 1e-3)
 
 

@@ -6,11 +6,15 @@ import math
 import pytest
 import small
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from engine.demo import demo_recipe
 from engine.descent import learning_rate
 from engine.ensemble import Ensemble
+from engine.experiment import resolve
 from engine.models import architectures
+from engine.records import Recipe
 from engine.seeds import derive
 from engine.streams import Streams
 from engine.train import last, train
@@ -211,12 +215,12 @@ def test_cost_counts_three_forwards_an_example():
     assert (final.seen, final.cost, final.step, final.total) == (96, 288.0, 6, 6)
 
 
-def reference_step(option, value):
+def reference_step(option, value, strategy="stacked", **more):
     """One step of one model, written with a plain module and plain autograd."""
     net, images = small.net(), small.images()
-    recipe = small.training(epochs=1, batch_size=48, momentum=0.0, schedule="constant", **{option: value})
+    recipe = small.training(epochs=1, batch_size=48, momentum=0.0, schedule="constant", **{option: value}, **more)
     first, trained = (s.ensemble.clone() for s in train(
-        net, images, recipe, seed=0, role="r", ids=[0], strategy="stacked"))  # fmt: skip
+        net, images, recipe, seed=0, role="r", ids=[0], strategy=strategy))  # fmt: skip
     module = net.initial(0)
     module.load_state_dict({k: v[0] for k, v in {**first.params, **first.buffers}.items()})
     logits = module(images.pictures(slice(None)))
@@ -224,6 +228,13 @@ def reference_step(option, value):
     weights = list(module.parameters())
     if option == "deviation":
         loss = loss + value * torch.stack([row.std() for row in logits]).mean()
+    elif recipe.restricts_examples:
+        lengths = []
+        for row, label in zip(logits, images.y, strict=True):
+            own = torch.nn.functional.cross_entropy(row[None], label[None])
+            gradient = torch.autograd.grad(own, weights, create_graph=True)
+            lengths.append(torch.sqrt(sum((g**2).sum() for g in gradient)))
+        loss = loss + value * torch.stack(lengths).mean()
     else:
         gradient = torch.autograd.grad(loss, weights, create_graph=True)
         loss = loss + value * torch.sqrt(sum((g**2).sum() for g in gradient))
@@ -243,6 +254,26 @@ def test_gr_and_sd_losses_are_their_formulas(option):
     assert any(not torch.allclose(trained[k], reference_step(option, 0.0)[0][k], atol=1e-6) for k in trained)
 
 
+@pytest.mark.parametrize("strategy", ["stacked", "looped"])
+def test_gr_loss_of_each_example_is_equation_7(strategy):
+    """Catches the gradient of the batch in the place of its examples'."""
+    trained, expected = reference_step("restriction", 0.3, strategy, restricted="example")
+    assert all(torch.allclose(trained[k], expected[k], atol=1e-6) for k in expected)
+    batch, _ = reference_step("restriction", 0.3, strategy)
+    assert any(not torch.allclose(trained[k], batch[k], atol=1e-5) for k in trained)
+    plain, _ = reference_step("restriction", 0.0, strategy, restricted="example")
+    assert all(torch.equal(plain[k], reference_step("restriction", 0.0, strategy)[0][k]) for k in plain), "0 is off"
+
+
+def test_gr_loss_of_each_example_is_refused_with_batch_norm_and_priced():
+    training = {"restriction": 0.1, "restricted": "example"}
+    made = {**demo_recipe().to_json(), "model": {"key": "resnet9"}, "training": training}
+    assert "batch norm" in resolve(Recipe.from_json(made)).misfit((1, 8, 8))
+    fits = resolve(Recipe.from_json({**made, "model": {"key": "mlp"}}))
+    assert fits.misfit((1, 8, 8)) is None
+    assert fits.recipe.training.passes == 12.0
+
+
 @pytest.mark.parametrize("model", ["mlp", "resnet9"])
 def test_gr_loss_means_the_same_stacked_and_looped(model):
     source = small.data(side=12)
@@ -254,3 +285,38 @@ def test_gr_loss_means_the_same_stacked_and_looped(model):
     ]
     assert small.close(*(run.ensemble for run in runs), tolerance=1e-3)
     assert runs[0].cost == 9.0 * 48, "the price is known, and it is three times the plain one"
+
+
+@pytest.mark.parametrize("strategy", ["stacked", "looped"])
+@pytest.mark.parametrize(
+    "settings", [{"clip": 0.3}, {"optimizer": "signsgd", "lr": 2e-3}, {"clip": 0.3, "momentum": 0.0}]
+)
+def test_clipping_and_signs_are_torch_s_own_for_each_network_by_itself(settings, strategy):
+    """A gradient of one network must not shorten another's."""
+    recipe = small.training(epochs=3, **settings)
+    images, net = small.images(), small.net()
+    about = {"seed": 2, "role": "original", "ids": range(2), "strategy": strategy}
+    ours = last(train(net, images, recipe, **about)).ensemble
+    for m in range(2):
+        model = net.initial(derive(2, "original", m)).train()
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        streams, step, total = Streams(2, "original:batches", [m], small.CPU), 0, 3 * 3
+        clipped = 0
+        for _ in range(recipe.epochs):
+            for positions in streams.epoch(48, recipe.batch_size):
+                x, y = images.batch(positions[0])
+                optimizer.zero_grad()
+                F.cross_entropy(model(x), y).backward()
+                if recipe.clip:
+                    clipped += int(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip) > recipe.clip)
+                if recipe.optimizer == "signsgd":
+                    for weight in model.parameters():
+                        weight.grad.sign_()
+                optimizer.param_groups[0]["lr"] = learning_rate(recipe, step, total)
+                optimizer.step()
+                step += 1
+        assert clipped or not recipe.clip
+        for name, weight in model.named_parameters():
+            assert torch.allclose(ours.params[name][m], weight, atol=1e-5), name

@@ -12,9 +12,12 @@ from engine.forget import parse, selectors
 from engine.forget.base import ForgetError, Scene, Selector, checked, forget_set, spans
 from engine.forget.chance import Random
 from engine.forget.classes import Classes
+from engine.forget.drawn_classes import DrawnClasses
 from engine.forget.indices import LARGEST_FILE, Indices, read_file, read_numbers
+from engine.forget.listed import Listed
 from engine.forget.margin import Margin
 from engine.forget.memorised import Memorised
+from engine.forget.published import Published
 from engine.forget.similar import Cluster, Nearest, Outliers
 from engine.knobs import BadSetting
 
@@ -45,9 +48,12 @@ def scored(scores):
 
 EXAMPLES = [
     Random(n=7),
+    Random(percent=10),
+    DrawnClasses(n=2),
     Classes(classes="1"),
     Cluster(number=1, clusters=3),
     Cluster(number=1, clusters=3, space="pixels"),
+    Cluster(number=1, clusters=3, size=6),
     Nearest(point=17, n=9),
     Nearest(point=17, n=9, space="pixels"),
     Margin(n=8),
@@ -91,9 +97,11 @@ def test_contract_of_every_selector(selector):
 
 def test_every_selector_has_an_example_here_and_a_card():
     assert list(selectors()) == [
-        *("random", "class", "cluster", "nearest", "margin", "memorised", "outliers", "indices"),
+        *("random", "class", "classes", "cluster", "nearest", "margin", "memorised", "outliers", "indices"),
+        *("listed", "published"),
     ]
-    assert {type(example) for example in EXAMPLES} == set(selectors().values())
+    elsewhere = {Listed, Published}  # need data that know of parts, or CIFAR-10: test_more_sets.py
+    assert {type(example) for example in EXAMPLES} | elsewhere == set(selectors().values())
     for key, kind in selectors().items():
         assert kind().key == key
         assert kind.card.name
@@ -101,6 +109,9 @@ def test_every_selector_has_an_example_here_and_a_card():
 
 
 CHANGES = [
+    (Random, "percent", 10, 20),
+    (DrawnClasses, "n", 1, 2),
+    (Cluster, "size", 3, 4),
     (Random, "n", 5, 6),
     (Classes, "classes", "0", "2"),
     (Cluster, "number", 0, 1),
@@ -127,8 +138,11 @@ def test_every_knob_changes_the_choice(kind, knob, a, b):
     assert not np.array_equal(one, other)
 
 
+ELSEWHERE = {("indices", "name"), ("listed", "name"), ("published", "number")}
+
+
 def test_the_knobs_above_are_all_there_are():
-    assert {(k.key, name) for k, name, *_ in CHANGES} | {("indices", "name")} == {
+    assert {(k.key, name) for k, name, *_ in CHANGES} | ELSEWHERE == {
         (k.key, f.name) for k in selectors().values() for f in k.fields()
     }
 
@@ -378,7 +392,7 @@ def test_forms_that_do_not_fit_raise_one_sentence(text):
 
 
 def test_an_unknown_kind_lists_the_known_forms():
-    with pytest.raises(ForgetError, match=r"random:50, class:3, cluster:4, nearest:17,50, .*indices:FILE"):
+    with pytest.raises(ForgetError, match=r"random:50, class:3, classes:2, cluster:4, nearest:17,50, .*indices:FILE"):
         parse("first:50")
 
 
@@ -527,7 +541,13 @@ def test_a_plug_in_that_chooses_badly_is_caught():
 
 
 def test_titles_are_for_people():
-    assert [s.title() for s in EXAMPLES[:4]] == ["random 7", "class 1", "cluster 1 of 3", "cluster 1 of 3 by pixels"]
+    assert [s.title() for s in EXAMPLES[:5]] == [
+        *("random 7", "random 10 %", "2 random classes", "class 1", "cluster 1 of 3"),
+    ]
+    assert (
+        Cluster(number=1, clusters=3, size=6, space="pixels").title()
+        == "cluster 1 of 3, 6 nearest its centre by pixels"
+    )
     assert Classes(classes="3,5").title() == "classes 3, 5"
 
 

@@ -24,7 +24,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_registry_lists_the_metrics_in_order():
     assert list(metrics()) == [
-        *("klom_p95", "klom_mean", "klom_median", "accuracy", "accuracy_gap", "tow", "seconds", "compute")
+        *(
+            "klom_p95",
+            "klom_mean",
+            "klom_median",
+            "klom_p85",
+            "klom_p99",
+            "klom_average",
+            "accuracy",
+            "accuracy_gap",
+            "tow",
+            "seconds",
+            "compute",
+        )
     ]
 
 
@@ -138,10 +150,10 @@ def test_diverged_models_are_left_out_and_named(role):
 
 def test_at_least_two_models_must_be_left():
     given = evidence(models=3)
-    margins = given.unlearned_margins.copy()
+    margins = given.oracle_margins.copy()
     margins[:2] = np.nan
-    broken = dataclasses.replace(given, unlearned_margins=margins)
-    with pytest.raises(MetricError, match=r"at least 2 unlearned models .* 1 of 3 are left"):
+    broken = dataclasses.replace(given, oracle_margins=margins)
+    with pytest.raises(MetricError, match=r"at least 2 oracle models .* 1 of 3 are left"):
         evaluate(broken)
     assert "at least 2" in metrics()["klom_p95"]().missing(broken)
     assert metrics()["accuracy"]().missing(broken) is None

@@ -32,11 +32,12 @@ def done_once():
     """
     scan = functools.cache(manifest_scanner.scan_component_manifests)
     compiled = ScriptCache()
-    digits = functools.cache(functools.partial(Digits.load, Digits(), Path(), lambda _share, _what: None))
+    whole = Digits.load
+    digits = functools.cache(lambda settings: whole(settings, Path(), lambda _share, _what: None))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", scan)
         patch.setattr(local_script_runner, "ScriptCache", lambda: compiled)
-        patch.setattr(Digits, "load", lambda _self, _cache, _progress: digits())
+        patch.setattr(Digits, "load", lambda self, _cache, _progress: digits(self))
         patch.setattr(os, "fsync", lambda _file: None)
         yield
 

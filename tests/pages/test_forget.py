@@ -261,7 +261,7 @@ def test_a_selector_of_the_engine_is_asked_and_its_answer_chosen(visit, digits, 
     app.segmented_control("mode-random").set_value("add").run()
     app.button("apply-random").click().run()
     ((question, request),) = [q for q in queue.questions() if q[1]["kind"] == "forget"]
-    assert request["recipe"]["forget"] == {"key": "random", "n": 3}
+    assert request["recipe"]["forget"] == {"key": "random", "n": 3, "percent": 0.0}
     assert request["recipe"]["dataset"] == {"key": "digits"}
     queue.answer(question, {"indices": "2,5-6", "size": 3, "name": "random 3", "hash": "x"})
     app.run()

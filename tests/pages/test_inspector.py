@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from engine.data.digits import Digits
 from engine.store import Store
+from pages.ui import runs
 
 DIALOG = """
 import streamlit as st
@@ -47,7 +48,9 @@ def data(store):
 
 
 @pytest.fixture
-def dialog(filled, data):
+def dialog(filled, data, monkeypatch):
+    monkeypatch.setattr(runs, "exists", lambda page: False)  # the script below is no app with pages to link to
+
     def go(**query):
         app = AppTest.from_string(DIALOG, default_timeout=60)
         for name, value in {"data": data.hash, **query}.items():

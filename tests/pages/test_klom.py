@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from engine.metrics.scores import Scores
 from engine.queue import Queue
 from engine.records import Recipe
 from engine.store import StoreError
+from pages.ui import results
 
 
 def figure(app, key):
@@ -44,6 +46,29 @@ def test_a_finished_run_shows_its_verdict_models_and_convention(visit, filled):
     charts = [chart.key for chart in app.get("plotly_chart")]
     assert charts == ["headline", "tradeoff", "distribution", "margins", "every-method", "way", "enough"]
     assert app.segmented_control("method").value == "oracle_matching"
+
+
+def test_how_long_networks_were_trained_is_said_where_they_stop_by_themselves(visit, filled, store, monkeypatch):
+    assert "stopped after" not in text(visit("klom", run=filled[0]))
+    epochs = {"original": np.array([14, 16]), "oracle": np.array([10, 12])}
+    monkeypatch.setattr(results.Result, "epochs", lambda _: epochs)
+    assert "stopped after" not in text(visit("klom", run=filled[0])), "nothing is read without early stopping"
+    queue = Queue(store.queue_path)
+    change = "UPDATE runs SET recipe = json_set(recipe, '$.training', json('{\"patience\": 2}')) WHERE id = ?"
+    queue._database.change(lambda connection: connection.execute(change, (filled[0],)))
+    said = text(visit("klom", run=filled[0]))
+    assert "Training stopped after 15.0 epochs (14 to 16), that of oracles stopped after 11.0 epochs (10 to 12)" in said
+
+
+def test_a_point_is_called_by_names_before_now_and_by_oracles(visit, filled):
+    """Catches a point's answers taken from another point, or from another ensemble."""
+    app = visit("klom", run=filled[0], method="Do nothing", point="3")
+    said = text(app)
+    assert "Called before" in said
+    assert "Called by oracles" in said
+    before, now = (re.search(rf"<dt>{name}</dt><dd>([^<]*)</dd>", said)[1] for name in ("Called before", "Called now"))
+    assert before == now, "nothing was done"
+    assert re.fullmatch(r"\d \(\d+ of 20\)(, \d \(\d+\))?", before)
 
 
 def test_a_link_to_a_run_that_is_gone_says_so(visit, filled):
@@ -299,3 +324,12 @@ def test_the_best_settings_of_a_sweep_stand_beside_those_on_another_forget_set(v
     assert titles == ["random 50", "class 3"]
     assert "Run the same methods" not in text(app)
     assert "best" not in [chart.key for chart in visit("klom", run=filled[0]).get("plotly_chart")]
+
+
+def test_the_inspector_leads_to_the_same_picture_on_other_pages(visit, filled):
+    app = visit("klom", run=filled[0], method="SCRUB", point="3")
+    links = {link.proto.label: link.proto for link in app.get("page_link")}
+    looks = links["Where do they look?"]
+    assert looks.page.endswith("attention")
+    assert {"point=3", "attention-also=3", "method=SCRUB", f"run={filled[0]}"} <= set(looks.query_string.split("&"))
+    assert "What is it called?" in links

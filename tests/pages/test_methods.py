@@ -102,7 +102,7 @@ def test_a_link_opens_one_card_with_all_there_is_to_know(visit, words, key):
         assert knobs[0]["Knob"].tolist() == [field["label"] for field in entry["fields"]]
     if key == "scrub":
         row = knobs[0].set_index("Knob").loc["learning rate"]
-        assert (row["Default"], row["Range"]) == ("0.0005", "1e-07 to 1")
+        assert (row["Default"], row["Range"]) == ("0.002", "1e-07 to 1")
 
 
 def test_open_and_back(visit):

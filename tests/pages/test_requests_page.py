@@ -104,7 +104,7 @@ def test_a_saved_set_can_follow(visit, queue, read, store):
     app.segmented_control("then-way").set_value("A saved set").run()
     app.button("then-add").click().run()
     recipe = asked(queue)["recipe"]
-    assert recipe["before"] == [{"key": "random", "n": 50}]
+    assert recipe["before"] == [{"key": "random", "n": 50, "percent": 0.0}]
     assert recipe["forget"] == {"key": "indices", "indices": "4,9", "name": "odd ones"}
 
 

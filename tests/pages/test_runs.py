@@ -1,9 +1,13 @@
 import asyncio
 
+import numpy as np
+
+from engine.queue import Shelf
 from engine.queue.queue import USES
+from engine.specs import Evaluation
 
 
-def get(path):
+def get(path, *, cookie=""):
     """Ask the route for networks; return status, headers and body."""
     from starlette.applications import Starlette
 
@@ -17,7 +21,8 @@ def get(path):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "root_path": "",
+    headers = [(b"cookie", cookie.encode())] if cookie else []
+    scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "query_string": b"", "root_path": "",
              "http_version": "1.1", "scheme": "http"}  # fmt: skip
     asyncio.run(Starlette(routes=[weights.route()])(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
@@ -163,7 +168,6 @@ def test_networks_are_streamed_as_safetensors_by_role_and_method(filled, queue, 
     import json
     import zipfile
 
-    import numpy as np
     import safetensors.numpy
 
     from pages.server import weights
@@ -204,3 +208,44 @@ def test_many_runs_are_paged(visit, queue, filled):
     assert len([b for b in app.button if (b.key or "").startswith("open-")]) == 12
     app.segmented_control("page").set_value(3).run()
     assert f"open-{filled[0]}" in [b.key for b in app.button]
+
+
+def test_another_visitors_run_on_a_private_upload_is_nowhere(visit, filled, queue, store):
+    """Not in the list, not by its link, not as a choice on other pages, not by the route of its networks."""
+    shelf, sha, owner = Shelf(queue.path), "a" * 64, "1" * 32
+    shelf.add_upload(sha, owner=owner, name="faces.zip", kind=".zip", size=7)
+    recipe = {**queue.run(filled[0]).recipe, "dataset": {"key": "folder", "path": str(store.uploads / f"{sha}.zip")}}
+    run = queue.submit(recipe, session=owner, label="faces.zip, random 50")
+    queue.set_status(run, "running")
+    for row in queue.results(filled[0]):
+        queue.put_result(run, row.method_id, row.models, row.payload)
+    queue.set_status(run, "done")
+    for page in ("runs", "klom", "unlearn", "start", "predictions", "missing"):
+        app = visit(page)
+        options = [option for box in app.selectbox for option in box.options]
+        assert "faces.zip" not in " ".join([text(app), *options]), page
+    for page in ("klom", "unlearn"):
+        said = text(visit(page, run=run)) + " ".join(m.value for m in visit(page, run=run).markdown)
+        assert "or one on pictures that are not shared with you" in said, page
+        assert "faces.zip" not in said
+    spec = Evaluation.from_json(queue.results(run)[0].payload["spec"])
+    artefact = spec.ensembles["oracle"].artefact(store)
+    artefact.discard("00000-00020")
+    with artefact.write("00000-00020") as out:
+        out.tensors("weights", {"w": np.full((20, 3), 7, np.float32)})
+    assert get(f"/weights/{run}/oracle")[0] == 404
+    assert get(f"/weights/{run}/oracle", cookie=f"forgetscope_visitor={owner}")[0] == 200
+    shelf.share_upload(sha, owner=owner, shared=True)
+    assert "faces.zip, random 50" in text(visit("runs"))
+    assert get(f"/weights/{run}/oracle")[0] == 200
+
+
+def test_another_visitors_run_cannot_be_deleted(visit, filled, queue):
+    run = queue.submit(queue.run(filled[0]).recipe, session="1" * 32, label="theirs")
+    queue.request_cancel(run)
+    queue.set_status(run, "cancelled")
+    app = opened(visit("runs"), run)
+    assert f"delete-{run}" not in [button.key for button in app.button]
+    assert "Only the visitor who started it can delete it." in text(app)
+    app.session_state["deleting"] = run
+    assert f"really-{run}" not in [button.key for button in app.run().button]

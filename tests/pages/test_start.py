@@ -4,8 +4,10 @@ import json
 import zipfile
 
 from engine.demo import demo_recipe
+from engine.experiment import resolve
 from engine.queue import Shelf
-from engine.records import Recipe, digest
+from engine.records import Choice, Recipe, digest
+from engine.specs import DataSpec
 from engine.store import uploads
 
 
@@ -34,7 +36,9 @@ def test_the_demo_is_submitted_once_and_opened_the_second_time(visit, queue):
     app = visit()
     app.button("demo").click().run()
     (row,) = queue.runs()
-    assert digest(row.recipe) == digest(demo_recipe().to_json())
+    complete = resolve(demo_recipe()).recipe
+    named = Recipe.from_json(row.recipe).methods_ids()
+    assert named == complete.methods_ids(), "both partial retrains have the ids that results come under"
     assert app.query_params["run"] == row.id
     assert app.title[0].value == "KLOM"
     again = visit()
@@ -62,7 +66,7 @@ def test_the_form_makes_a_recipe_the_engine_accepts_and_asks_for_its_price(visit
     assert request["kind"] == "estimate"
     assert Recipe.from_json(recipe).to_json() == recipe
     assert recipe["dataset"] == {"key": "digits"}
-    assert recipe["forget"] == {"key": "random", "n": 50}
+    assert recipe["forget"] == {"key": "random", "n": 50, "percent": 0.0}
     assert "retrain" not in [m["key"] for m in recipe["methods"]]
     answer = {"seconds": 41.0, "bytes": 53e6, "memory": 540e6, "memory_free": 9e9, "strategy": "stacked"}
     queue.answer(question, {**answer, "device": "cpu", "cached": False})
@@ -325,7 +329,7 @@ def test_a_dropped_archive_is_kept_under_its_hash_and_read_elsewhere(visit, queu
         "test": 2,
         "top": 255,
     }
-    with store.artefact("data", {"dataset": asked["dataset"]}).write("whole") as out:
+    with DataSpec(Choice.from_json(asked["dataset"], "dataset")).artefact(store).write("whole") as out:
         out.json("info", about)
     queue.answer(question, {"info": about})
     app.run()
@@ -350,6 +354,16 @@ def test_what_the_compute_process_refuses_is_said_and_not_kept(visit, queue, sto
     assert not path.exists()
     assert Shelf(queue.path).uploads(app.session_state["visitor"]) == []
     assert not [o for o in app.selectbox("data").options if "pets" in o]
+
+
+def test_an_upload_is_called_by_its_name_however_a_message_names_it(visit, queue, store):
+    app = bring(visit())
+    app.file_uploader("archive-0").set_value(("pets.zip", packed(a=b"1"), "application/zip")).run()
+    (path,) = store.uploads.iterdir()
+    (question,) = [i for i, q in queue.questions() if q["kind"] == "data"]
+    queue.answer(question, {"error": f"{path.stem}: there are no test pictures; wanted {'0' * 64}"})
+    app.run()
+    assert f"pets.zip: there are no test pictures; wanted {'0' * 64}." in text(app)
 
 
 def test_what_is_no_archive_is_refused_at_once(visit, queue, store):

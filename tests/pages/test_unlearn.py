@@ -3,9 +3,11 @@ import json
 import pytest
 import toy
 
+from engine.demo import demo_recipe
 from engine.metrics.scores import Scores
 from engine.queue import Shelf
 from engine.records import SPLITS, Recipe
+from pages.ui import runs, say, workspace
 from pages.unlearn import run_table
 
 
@@ -78,7 +80,8 @@ def test_an_empty_store_invites_and_prices_every_method(visit, queue, words):
     for method in recipe["methods"]:
         entry = next(e for e in words["methods"] if e["key"] == method["key"])
         assert entry["card"]["summary"] in text(app).replace("&#x27;", "'"), "what it does is said beside its form"
-        assert {k: v for k, v in method.items() if k != "key"} == {f["name"]: f["default"] for f in entry["fields"]}
+        fitting = entry["presets"].get("random pictures", {"settings": {}})["settings"]
+        assert method == {"key": method["key"], **{f["name"]: f["default"] for f in entry["fields"]}, **fitting}
 
 
 def test_a_press_on_run_starts_it_here(visit, queue):
@@ -122,11 +125,11 @@ def test_a_variant_runs_beside_the_first_with_other_settings(visit, queue):
     assert not app.button("run-own").disabled
     methods = asked(queue)["methods"]
     assert [m["key"] for m in methods] == ["scrub", "scrub"]
-    assert [m["epochs"] for m in methods] == [10, 7]
+    assert [m["epochs"] for m in methods] == [5, 7]
     named(app, "Remove")[0].click().run()
     assert [m["epochs"] for m in asked(queue)["methods"]] == [7], "the first one went"
     named(app, "Reset")[0].click().run()
-    assert [m["epochs"] for m in asked(queue)["methods"]] == [10]
+    assert [m["epochs"] for m in asked(queue)["methods"]] == [5]
     named(app, "Remove")[0].click().run()
     assert "Choose at least one method." in text(app)
     assert "Pick one or more methods" in text(app)
@@ -204,7 +207,7 @@ def test_a_learned_unlearner_says_what_it_has_seen(visit, queue):
     setup = {"methods": [{"key": "l2ul", "lessons": 1000, "subset": 0.1}]}
     queue.remember(f"draft:{'da' * 8}", {"setup": setup, "at": 1e12})
     said = text(visit("unlearn", draft="da" * 8))
-    assert "with a probability of over 99.9 % (Theorem 6.1)" in said
+    assert "at least one of its lessons with a probability of over 99.9 %" in said
     queue.remember(f"draft:{'db' * 8}", {"setup": {"methods": [{"key": "scrub"}]}, "at": 1e12})
     assert "Theorem 6.1" not in text(visit("unlearn", draft="db" * 8))
 
@@ -230,7 +233,7 @@ def test_methods_in_a_link_that_are_unknown_or_wrong_are_put_right(visit, queue)
     )
     visit("unlearn", draft="ab" * 8)
     (method,) = asked(queue)["methods"]
-    assert (method["key"], method["epochs"], method["lr"]) == ("scrub", 10, 5e-4)
+    assert (method["key"], method["epochs"], method["lr"]) == ("scrub", 5, 2e-3)
 
 
 def test_a_run_shows_its_curves_against_the_oracles(visit, filled, queue):
@@ -436,3 +439,80 @@ def test_the_noise_of_a_table_is_said_to_be_no_picture(visit, filled, queue):
     assert "which make no picture" in text(app)
     assert not [button for button in app.button if button.label.startswith("Show the noise")]
     assert "analysis" not in [request["kind"] for _, request in queue.questions()]
+
+
+def test_a_default_that_is_left_out_is_no_difference_to_one_that_is_spelled_out(visit, filled, queue):
+    """The toy's recipe names few settings, the complete one all of them; what is left is one change."""
+    visit("unlearn")
+    short = queue.run(filled[0]).recipe
+    long = runs.whole(short)
+    assert len(long["training"]) > 15 > len(short["training"])
+    assert {method["key"] for method in long["methods"]} == {method["key"] for method in short["methods"]}
+    same = queue.submit(long, session="b")
+    other = queue.submit({**long, "training": {**long["training"], "epochs": 7}}, session="b")
+    app = visit("unlearn", compare=f"{filled[0]},{same}")
+    assert "these runs have the same settings" in text(app)
+    app = visit("unlearn", compare=f"{filled[0]},{other}")
+    (table,) = [d.value for d in app.dataframe if "setting" in d.value.columns]
+    assert [tuple(row) for row in table.to_numpy()] == [("Training", "epochs", "20", "7")]
+
+
+def test_a_part_of_a_method_is_not_called_by_the_whole(visit):
+    """IAU without its loss in training is IA+GC, and without the correction IA."""
+    visit("unlearn")
+    words = workspace.words()
+    base = {**demo_recipe().to_json(), "methods": [{"key": "iau"}]}
+
+    def named(training=None, **settings):
+        recipe = {**base, "methods": [{"key": "iau", **settings}], "training": {**base["training"], **(training or {})}}
+        return list(say.method_names(words, recipe).values())
+
+    assert named() == ["IA+GC"]
+    assert named(correction=False) == ["IA"]
+    assert named({"restriction": 0.005}) == ["IAU"]
+    assert named({"restriction": 0.005}, correction=False) == ["IA"]
+
+
+def test_a_method_is_taken_apart_and_its_parts_are_put_side_by_side(visit, queue):
+    app = only(visit, "iau")
+    named(app, "Take IAU apart")[0].click().run()
+    newest = [Recipe.from_json(row.recipe) for row in queue.runs()[:2]]
+    assert {recipe.training.restriction for recipe in newest} == {0.0, 0.005}
+    assert "".join(app.query_params["compare"]).count(",") == 1
+    assert "2 runs side by side" in text(app)
+    names = [name for recipe in newest for name in say.method_names(workspace.words(), recipe.to_json()).values()]
+    assert {"IA", "IA+GC", "IAU"} <= set(names), "no part is called by its settings"
+    assert not named(only(visit, "scrub"), "Take SCRUB apart"), "it has no parts with a name"
+
+
+def test_an_unlearner_can_be_learned_again_without_what_is_forgotten(visit):
+    app = only(visit, "l2ul")
+    assert "To forget it there too, learn the unlearner again without it." in text(app)
+    named(app, "Learn it again without them")[0].click().run()
+    assert "has never seen a forgotten picture" in text(app)
+    assert not named(app, "Learn it again without them")
+
+
+def test_parts_on_one_training_are_rows_of_one_run(visit, queue):
+    app = only(visit, "unsir")
+    named(app, "Take UNSIR apart")[0].click().run()
+    row = queue.runs()[0]
+    assert "".join(app.query_params["run"]) == row.id
+    assert {"UNSIR after impairing", "UNSIR"} <= set(say.method_names(workspace.words(), row.recipe).values())
+
+
+def test_settings_say_where_they_are_from_and_the_papers_are_one_press_away(visit, queue):
+    app = only(visit, "iau")
+    assert "Its paper trains the networks with gradient restriction 0.005 and patience 10" in text(app)
+    named(app, "Train with gradient restriction 0.005 and patience 10")[0].click().run()
+    trained = asked(queue)["training"]
+    assert (trained["restriction"], trained["patience"]) == (0.005, 10)
+    assert "Its paper trains" not in text(app)
+    app = only(visit, "scrub")
+    named(app, "Use the paper's")[0].click().run()
+    (method,) = asked(queue)["methods"]
+    assert (method["optimizer"], method["temperature"], method["alpha"]) == ("sgd", 4.0, 0.001)
+    assert "as in the paper" in text(app)
+    field(app, "Epochs").set_value(7).run()
+    assert "your own" in text(app)
+    assert asked(queue)["methods"][0]["temperature"] == 4.0, "nothing else is lost"

@@ -89,8 +89,19 @@ def fill(
     pieces = [put(store, chosen_spec, "whole", indices=forget, earlier=earlier)]
     margins = {"original": draw(sure), "oracle": draw(truth), "floor": draw(truth)}
     part = f"00000-{models:05d}"
+    labels = np.concatenate([data.y_train, data.y_test])
+
+    def answers(margins: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the answers that go with margins (M, P): the label, or else the class after it."""
+        right = margins > 0
+        return {
+            "margins": margins,
+            "correct": right,
+            "predicted": np.where(right, labels, (labels + 1) % 10).astype(np.uint16),
+        }
+
     for role, spec in trained.items():
-        pieces.append(put(store, spec, part, margins=margins[role], correct=margins[role] > 0))
+        pieces.append(put(store, spec, part, **answers(margins[role])))
     points = {
         "forget": forget,
         "retain": np.setdiff1d(np.arange(train), [*forget, *earlier]),
@@ -111,9 +122,11 @@ def fill(
             store,
             spec,
             part,
-            margins=unlearned,
-            correct=unlearned > 0,
+            **answers(unlearned),
             trajectory=np.linspace(sure, unlearned.mean(axis=0), 5)[:, followed].astype(np.float32),
+            trajectory_margins=np.linspace(margins["original"], unlearned, 5, axis=1)[:, :, followed].astype(
+                np.float16
+            ),
             trajectory_points=followed,
             trajectory_seen=np.arange(5) * 200,
         )

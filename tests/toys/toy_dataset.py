@@ -18,7 +18,7 @@ class ToyBars(Dataset):
     key = "toy_bars"
     card = Card(name="Toy bars", summary="Bright bars of 6x6 pixels in three places.", family="embedded")
 
-    def load(self, cache: Path, progress: Progress) -> ImageData:
+    def read(self, cache: Path, progress: Progress) -> ImageData:
         progress(0.0, "drawing bars")
         rng = np.random.default_rng(0)
         y = np.arange(240) % 3

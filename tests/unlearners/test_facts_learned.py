@@ -203,3 +203,26 @@ def test_large_networks_are_refused_before_anything_is_trained(model, fits):
     else:
         with pytest.raises(BadSetting, match="at most 32 units; choose such a model"):
             resolve(recipe)
+
+
+@pytest.mark.parametrize("regressor", ["linear", "network"])
+def test_the_papers_own_target_is_the_weights_and_not_their_change(regressor):
+    """What is answered are weights whatever the request weighs; how far they are is said against doing nothing."""
+    learned = made(regressor=regressor, lessons=400, target="weights")
+    original, gone = originals(), torch.tensor([3, 7, 8])
+    answered = flatten(learned.answer(original.params, small.images().take(gone)))
+    retrained = flatten(originals(subset=without(gone)).params)
+    assert (answered - retrained).norm() < 0.5 * retrained.norm(), "weights, not a change of weights"
+    change = made(regressor=regressor, lessons=400)
+    far, near = float(learned.held_out.mean()), float(change.held_out.mean())
+    assert far > near, "predicting whole weights loses what the original already knows"
+    requests = [torch.tensor(s) for s in ([3, 7, 8], [0, 1], [10, 20, 30, 40])]
+    assert gain(learned, requests) > gain(change, requests)
+
+
+def test_whole_weights_survive_storage():
+    learned = made(lessons=12, target="weights")
+    again = Lesson.read(learned.tensors(), learned.meta())
+    images = small.images().take(torch.tensor([1, 2]))
+    first, second = (flatten(one.answer(originals().params, images)) for one in (learned, again))
+    assert torch.equal(first, second)

@@ -5,6 +5,7 @@ import small
 import torch
 import torch.nn.functional as F
 
+from engine.curvature import flatten
 from engine.descent import Stepper
 from engine.ensemble import Ensemble, margins
 from engine.gradients import mean_gradient, mean_square_gradient
@@ -137,6 +138,22 @@ def test_salun_moves_only_the_most_salient_share_of_each_model(optimizer):
     for k, before in original.params.items():
         assert torch.equal(after.params[k][~mask[k]], before[~mask[k]]), "bit for bit"
     assert any((after.params[k][mask[k]] != original.params[k][mask[k]]).any() for k in mask)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_salun_lets_no_more_than_its_share_move_where_most_gradients_are_zero(depth):
+    """One picture leaves most ReLU units off: more gradients are exactly 0 than the share leaves out."""
+    original = originals(net=small.net(architectures()["mlp"](hidden=64, depth=depth)))
+    one = small.images().take(small.FORGET[:1])
+    size = flatten(mean_gradient(original, cross_entropy, one)).abs()  # (M, P)
+    share = 0.9
+    assert ((size == 0).float().mean(dim=1) > 1 - share).all(), "the case this is about"
+    inside = flatten(salient(original, one, share))  # (M, P)
+    assert (inside.sum(dim=1) == round(share * size.shape[1])).all()
+    assert (inside | (size == 0)).all(), "every weight with a gradient may move"
+    for m in range(2):
+        alone = salient(original[m : m + 1], one, share)
+        assert torch.equal(flatten(alone)[0], inside[m]), "ties fall alike for one network and for many"
 
 
 def test_ssd_is_its_formula_and_leaves_everything_at_a_huge_alpha():

@@ -214,7 +214,7 @@ def quadratic(student, x, y, **smoothing):
 @pytest.mark.parametrize("gradient", ["forget", "retain"])
 def test_on_a_quadratic_loss_the_step_is_the_retrain(gradient, monkeypatch):
     """Least squares with weight decay has a closed form, and Newton's step from anywhere is it."""
-    monkeypatch.setattr("engine.unlearners.influence.cross_entropy", quadratic)
+    monkeypatch.setattr("engine.objective.cross_entropy", quadratic)
     images, decay = small.images(), 0.3
     start = originals(net=small.net(architectures()["logistic"]()))
 

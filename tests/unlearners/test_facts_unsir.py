@@ -121,7 +121,7 @@ def test_every_noise_picture_carries_its_own_class_and_the_rest_is_retain(monkey
 
     monkeypatch.setattr("engine.unlearners.unsir.learn_noise", marked)
     seen = spy(monkeypatch)
-    method = unlearners()["unsir"](batch_size=7, noise=6, shown=1.5, share=0.5, impair_epochs=2, repair_epochs=3)
+    method = unlearners()["unsir"](batch_size=7, noise=3, shown=1.5, share=0.5, impair_epochs=2, repair_epochs=3)
     last(method.unlearn(original, task, seed=0))
     phases = {"impair loss": ([], []), "repair loss": ([], [])}
     for name, x, y in seen:
@@ -151,7 +151,7 @@ def test_classes_are_shown_alike_when_the_noise_does_not_divide_what_is_shown(mo
     original, images = originals(), small.images()
     task = task_of(original, images, (images.y > 0).nonzero()[:20, 0])
     seen = spy(monkeypatch)
-    last(unlearners()["unsir"](noise=14, noise_steps=1, batch_size=100, share=0.01).unlearn(original, task, seed=0))
+    last(unlearners()["unsir"](noise=7, noise_steps=1, batch_size=100, share=0.01).unlearn(original, task, seed=0))
     _, _, y = seen[0]  # 20 noise pictures of 14 that were learned, 7 for each class, and one that is kept
     for m in range(2):
         count = torch.bincount(y[m], minlength=3)
@@ -176,10 +176,10 @@ def test_pictures_to_be_forgotten_are_never_looked_at_but_their_labels_are():
 def test_the_pictures_a_page_shows_are_those_a_run_trains_on(monkeypatch):
     original, images = originals(), small.images()
     task = task_of(original, images, (images.y != 1).nonzero()[:20, 0])
-    method = unlearners()["unsir"](noise=6, noise_steps=7, batch_size=100)
+    method = unlearners()["unsir"](noise=3, noise_steps=7, batch_size=100)
     shown = method.exhibit(original, task, seed=5, most=8)
     assert shown.classes.tolist() == [0, 2]
-    assert shown.pictures.shape == (2, 3, *original.net.shape), "6 pictures, 2 classes"
+    assert shown.pictures.shape == (2, 3, *original.net.shape), "3 pictures for each of 2 classes"
     assert method.exhibit(original, task, seed=5, most=2).pictures.shape[1] == 2
     seen = spy(monkeypatch)
     last(method.unlearn(original, task, seed=5))
@@ -214,4 +214,44 @@ def test_the_papers_cifar_setting_costs_a_fraction_of_an_epoch_and_too_few_pictu
     original, images = originals(), small.images()
     task = task_of(original, images, torch.arange(20))
     with pytest.raises(BadSetting, match="unsir: 2 noise pictures are too few for 3 classes"):
-        last(unlearners()["unsir"](noise=2).unlearn(original, task, seed=0))
+        last(unlearners()["unsir"](shown=0.1).unlearn(original, task, seed=0))
+
+
+def test_each_class_to_forget_has_as_much_noise_of_its_own():
+    original, images = originals(), small.images()
+    for count in (1, 2):
+        task = task_of(original, images, (images.y < count).nonzero()[:, 0])
+        shown = unlearners()["unsir"](noise=4, noise_steps=1).exhibit(original, task, seed=0, most=9)
+        assert shown.pictures.shape[:2] == (count, 4)
+    one = task_of(original, images, (images.y == 0).nonzero()[:, 0])
+    method = unlearners()["unsir"](noise=4, noise_steps=2)
+    planned = method.planned_cost(forget=len(one.forget), retain=len(one.retain), training=small.training())
+    assert last(method.unlearn(original, one, seed=0)).cost == planned
+
+
+def test_every_class_of_the_retain_set_is_in_the_sample_by_its_share():
+    y = torch.tensor([0] * 40 + [1] * 20 + [2] * 5)
+    drawn = Streams(0, "sample", range(3), small.CPU).stratified(y, 13)  # (M, 13): a fifth
+    for row in drawn:
+        assert len(row.unique()) == 13
+        assert torch.bincount(y[row], minlength=3).tolist() == [8, 4, 1]
+    assert len({tuple(sorted(row.tolist())) for row in drawn}) == 3, "each model draws its own"
+
+
+def test_layers_below_the_last_move_by_their_own_share_of_the_rate():
+    original, images = originals(net=small.net(architectures()["mlp"](hidden=8, depth=2))), small.images()
+    task = task_of(original, images, small.FORGET)
+    base = {"impair_lr": 0.01, "repair_lr": 0.02, "share": 1.0, "optimizer": "sgd", "batch_size": 100}
+    method = unlearners()["unsir"](**base, repair_epochs=1, impair_below=0.0, repair_below=0.0)
+    after = last(method.unlearn(original, task, seed=0)).ensemble
+    for name, weight in original.params.items():
+        assert torch.equal(after.params[name], weight) == ("head" not in name), name
+    # One step of each phase: below the last layer the second one moves a tenth as far.
+    whole, tenth, impaired = (
+        last(unlearners()["unsir"](**base, repair_epochs=epochs, repair_below=share).unlearn(original, task, seed=0))
+        for epochs, share in ((1, 1.0), (1, 0.1), (0, 1.0))
+    )
+    whole, tenth, impaired = whole.ensemble, tenth.ensemble, impaired.ensemble
+    for name, weight in impaired.params.items():
+        factor = 1.0 if "head" in name else 0.1
+        assert torch.allclose(tenth.params[name] - weight, factor * (whole.params[name] - weight), atol=1e-6), name

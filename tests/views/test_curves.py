@@ -212,6 +212,10 @@ def test_numbers_side_by_side_put_the_best_on_the_forget_set_first():
     found = compare.frame(entries)
     assert list(found["run"]) == ["B"] * 3 + ["A"] * 3
     assert compare.frame([]).empty
+    drawn = compare.figure(found, LIGHT)
+    assert [list(bar.y) for bar in drawn.select_traces({"type": "bar"})] == [[2.0, 5.0]] * 3
+    assert list(next(drawn.select_traces({"type": "bar"})).x) == ["B SCRUB", "A SCRUB"]
+    assert len(compare.figure(compare.frame([]), LIGHT).layout.annotations) == 1, "one panel, empty"
 
 
 def test_curves_of_several_runs_lie_over_each_other():

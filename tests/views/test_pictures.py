@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import io
 import subprocess
 import sys
@@ -13,7 +14,11 @@ from engine.data import make_dataset
 from engine.data.base import image_data
 from engine.data.decoded import keep, whole
 from engine.data.digits import Digits
+from engine.demo import demo_recipe
+from engine.experiment import resolve
 from engine.pictures import Pictures, find
+from engine.plan import data_job
+from engine.records import Choice
 from engine.registry import discover
 from engine.store import Store
 
@@ -83,7 +88,7 @@ class Toy(Dataset):
     key = "toy"
     card = Card(name="Toy", summary="Two shades of grey.", family="embedded")
 
-    def load(self, cache, progress):
+    def read(self, cache, progress):
         x = np.repeat(np.array([10, 200], np.uint8), 4).reshape(8, 1, 1, 1)
         y = np.repeat([0, 1], 4)
         return image_data(name="toy", classes=("dark", "light"), x_train=x, y_train=y, x_test=x[2:6], y_test=y[2:6])
@@ -186,3 +191,17 @@ def test_a_sheet_of_nothing_or_of_no_such_point_is_refused():
         pictures.sheet([0, 8], side=8)
     with pytest.raises(ValueError, match="at least one picture"):
         pictures.sheet([], side=8)
+
+
+def test_a_part_of_a_data_set_has_its_own_pictures(tmp_path):
+    """Catches pages without pictures for runs on `digits:per_class=20`, or with wrong labels."""
+    store = Store.open(tmp_path / "store")
+    recipe = dataclasses.replace(demo_recipe(), dataset=Choice("digits", {"per_class": 20, "flipped": 5.0}))
+    job = data_job(resolve(recipe))
+    part = Digits(per_class=20, flipped=5.0).load(store.data_cache, lambda *_: None)
+    assert find(store, part.hash) is None, "no run has read it"
+    with job.spec.artefact(store).write(job.part) as out:
+        out.json("info", {"hash": part.hash})
+    pictures = find(store, part.hash)
+    assert len(pictures) == part.points
+    assert [pictures.class_name(i) for i in range(200)] == [part.classes[y] for y in part.y_train]

@@ -2,8 +2,10 @@
 
 import known
 import numpy as np
+import toy_frames
 from measured import scores
 
+from engine.records import SPLITS
 from engine.theme import LIGHT
 from engine.views import tradeoff
 
@@ -45,20 +47,32 @@ def test_unmeasured_methods_are_left_out():
 def test_the_best_and_the_best_that_keeps_are_named():
     said = tradeoff.sentence(tradeoff.frame(table()))
     assert "Closest on the forget set: Good, 1.00 for 20.0% of a retrain, retain set 3.00." in said
-    assert "within twice its floor: Cheap, 5.00" in said
+    assert "hardly changed the pictures that were kept: Cheap, 5.00" in said
     only = tradeoff.sentence(tradeoff.frame(table({"good": METHODS["good"]})))
-    assert "None leaves the retain set" in only
+    assert "All of them changed the pictures that were kept" in only
 
 
-def test_references_are_lines_and_methods_dots():
+def test_each_split_has_a_panel_with_its_references_as_lines_and_methods_as_dots():
     drawn = tradeoff.figure(tradeoff.frame(table()), LIGHT, chosen="good")
-    line, dots = drawn.data
-    assert list(line.x) == [0.1, 0.5], "in the order of compute, not of the recipe"
-    assert [data[0] for data in dots.customdata] == ["cheap", "good", "beaten", "twin"]
-    assert [width > 0 for width in dots.marker.line.width] == [True, True, False, True]
-    shade = np.asarray(dots.marker.color, float)
-    assert shade[1] > shade[0], "damage is darker"
-    assert any(shape.y0 == shape.y1 == 9.0 for shape in drawn.layout.shapes), "doing nothing is a line"
+    assert len(drawn.data) == 6
+    for panel, (line, dots) in enumerate(zip(drawn.data[::2], drawn.data[1::2], strict=True)):
+        split = SPLITS[panel]
+        assert list(line.x) == [0.1, 0.5], "in the order of compute, not of the recipe"
+        assert [tuple(data) for data in dots.customdata] == [(m, split) for m in ("cheap", "good", "beaten", "twin")]
+        assert list(dots.y) == ([5.0, 1.0, 5.5, 5.0] if split == "forget" else [0.8, 3.0, 0.9, 0.8])
+        assert [width > 0 for width in dots.marker.line.width] == [True, True, False, True]
+    levels = [shape.y0 for shape in drawn.layout.shapes if shape.y0 == shape.y1]
+    assert levels == [9.0, 0.5, 0.5], "doing nothing is a line in each panel"
+
+
+def test_the_course_of_a_retrain_is_the_line_where_there_is_one():
+    way = toy_frames.courses()
+    drawn = tradeoff.figure(tradeoff.frame(table()), LIGHT, course=way)
+    assert len(drawn.data) == 9
+    for split, line, partial in zip(SPLITS, drawn.data[::3], drawn.data[1::3], strict=True):
+        assert list(line.x) == [0.2, 0.6, 1.0]
+        assert list(line.y) == way.loc[way["split"] == split, "klom_p95"].tolist()
+        assert partial.mode == "markers", "partial retrains of the run are dots beside it"
 
 
 def test_a_run_without_references_or_compute_is_drawn_too():

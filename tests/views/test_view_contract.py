@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from toy_frames import FRAMES, OPTIONS
 
-from engine.theme import DARK, LIGHT
+from engine.theme import DARK, LIGHT, SMALL
 from engine.views import View, views
 from engine.views.base import Column, ViewCard, tidy, typed
 
@@ -290,3 +290,25 @@ def test_a_row_with_a_value_that_no_column_holds_or_without_a_name_is_refused():
 def test_a_columns_help_names_its_unit():
     assert COLUMNS["value"].help == "A number (nats)."
     assert COLUMNS["name"].help == "A name."
+
+
+def sizes(part):
+    """Return the sizes of all fonts in a part of a figure."""
+    if isinstance(part, list):
+        return [size for one in part for size in sizes(one)]
+    if not isinstance(part, dict):
+        return []
+    own = [
+        size
+        for name, value in part.items()
+        if name.endswith("font") and isinstance(value, dict)
+        for size in np.atleast_1d(value.get("size", SMALL)).tolist()
+    ]
+    return own + [size for value in part.values() for size in sizes(value)]
+
+
+@each_drawing
+def test_no_text_in_a_figure_is_too_small_for_the_back_row(view, options):
+    """Mutations: a font of 11 or 12 pixels in a figure or in the template."""
+    for table in tables(view).values():
+        assert min(sizes(drawn(view.figure(table, LIGHT, **options)))) >= SMALL

@@ -14,15 +14,25 @@ from engine.records import EARLIER, SPLITS
 from engine.views import (
     best,
     compare,
+    confidence,
+    confusion,
+    course,
     curves,
     datamap,
+    deletion,
+    departure,
     distribution,
     enough,
     margins,
     methods,
+    missing,
     onepoint,
+    passing,
     points,
     requests,
+    sensitivity,
+    stopping,
+    terms,
     tradeoff,
     trajectory,
     versus,
@@ -102,6 +112,13 @@ def asked():
     )
 
 
+def courses():
+    rng = np.random.default_rng(0)
+    way = rng.normal(np.array([3.0, 1.0, 0.0])[:, None], 1, (20, 3, 6))  # (M, E, n): each epoch comes nearer
+    splits = {"forget": np.arange(2), "retain": np.arange(2, 4), "test": np.arange(4, 6)}
+    return course.frame(oracle=rng.normal(0, 1, (20, 6)), course=way, share=np.array([0.2, 0.6, 1.0]), splits=splits)
+
+
 def sizes():
     rng = np.random.default_rng(0)
     sides = {side: rng.normal(mean, 1, (20, 6)) for side, mean in (("oracle", 0), ("second", 0), ("unlearned", 3))}
@@ -124,7 +141,9 @@ def one_point():
 
 
 FRAMES = {
+    "along": courses,
     "best": bests,
+    "course": courses,
     "compare": lambda: compare.frame([compare.Entry(run, "scrub", "SCRUB", measured(3.0)) for run in "AB"]),
     "curves": curved,
     "datamap": maps,
@@ -133,9 +152,14 @@ FRAMES = {
     "headline": headlines,
     "margins": lambda: margins.frame(original=sample(8), unlearned=sample(3), oracle=sample(2)),
     "methods": finished,
+    "missing": missing.example,
     "onepoint": one_point,
+    "passing": lambda: passing.frame(missing.example()),
     "points": lambda: points.frame(klom=KLOM, floor=FLOOR, points=np.arange(5), labels=None, most=3),
     "requests": asked,
+    "sensitivity": lambda: sensitivity.frame("rate", [(0.1, measured(3.0)), (0.001, measured(8.0))]),
+    "stopping": lambda: stopping.frame(missing.example()),
+    "terms": lambda: terms.frame(oracle=sample(2), unlearned=sample(3)),
     "tradeoff": lambda: tradeoff.frame(ranked()),
     "trajectory": ways,
     "versus": lambda: versus.frame(first=KLOM, second=OTHER, floor=FLOOR, points=POINTS),
@@ -145,14 +169,30 @@ FRAMES = {
 
 def analysed(key):
     """Return the table of what an analysis measures on toy networks."""
-    plugin = analyses()[key]()
+    plugin = analyses()[key](**({"steps": 4} if key == "inversion" else {}))
     return views()[key].frame(plugin.measure(benches.bench(plugin), seed=0, progress=benches.quiet))
 
 
 FRAMES |= {key: functools.partial(analysed, key) for key in analyses()}
 """A view of an analysis has the table of its toy networks."""
 
+
+def answers(view, key="predictions"):
+    """Return a further view's table of what an analysis measures on toy networks."""
+    plugin = analyses()[key]()
+    return view.frame(plugin.measure(benches.bench(plugin), seed=0, progress=benches.quiet))
+
+
+FRAMES |= {name: functools.partial(answers, view) for name, view in (
+    ("confidence", confidence), ("confusion", confusion), ("departure", departure)
+)}  # fmt: skip
+FRAMES["deletion"] = functools.partial(answers, deletion, "attention")
+
 OPTIONS = {
+    "along": [{"mark": 0.5}],
+    "confusion": [{"split": "retain"}],
+    "missing": [{"log": True}, {"mark": 0.5, "point": 9}],
+    "passing": [{"mark": 0.5}],
     "curves": [{"quantities": ("margin", "accuracy", "loss"), "axis": axis} for axis in ("share", "seconds")],
     "datamap": [{"by": "chosen", "layout": "umap"}],
     "distribution": [{"shape": shape, "point": 3} for shape in distribution.SHAPES[1:]],

@@ -1,0 +1,1 @@
+"""The Attention page: where the networks look."""

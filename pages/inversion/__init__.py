@@ -1,0 +1,1 @@
+"""The Inversion page: what can be drawn from the weights."""

@@ -1,0 +1,1 @@
+"""The Layers page: where in the networks the forgetting happened."""

@@ -1,0 +1,1 @@
+"""The Missing targets page: when each picture passes where it should stop."""

@@ -1,0 +1,1 @@
+"""The Predictions page: what the networks answer now."""
