@@ -138,9 +138,9 @@ def choose(box, option) -> None:
     from playwright.sync_api import TimeoutError as NotYet
 
     def chosen() -> bool:
-        if not option.is_visible():
-            box.click()
         with contextlib.suppress(NotYet):
+            if not option.is_visible():
+                box.click(timeout=20_000)
             option.click(timeout=5000)
             return True
         return False
